@@ -1,1 +1,8 @@
+//! nerd, the NER daemon, floor by floor; a floor imports only from the floors above its own line here (`tests/architecture.rs`).
+//!
+//! An article's way: `store` claims it, `actors` carry it, `engine` finds its entities, `store` commits them. `app` wires the
+//! parts and is the only place that names every concrete type; `cli` parses the command line and picks what to wire.
 
+pub mod domain;
+pub mod engine;
+pub mod store;

@@ -1,1 +1,3 @@
-fn main(){}
+//! The hall: parses the command line and hands over.
+
+fn main() {}

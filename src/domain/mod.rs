@@ -1,0 +1,7 @@
+//! The ground floor: plain facts that every other floor speaks in. No I/O, no clock, no dependency but serde and uuid.
+
+pub mod article;
+pub mod entity;
+
+pub use article::{ArticleId, Batch, ClaimToken, ClaimedArticle, Rejection};
+pub use entity::{AnnotatedArticle, Entity};

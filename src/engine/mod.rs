@@ -1,0 +1,73 @@
+//! The engine floor: texts in, entities out, an error a text. Actors know only the two traits of this file.
+
+use crate::domain::Entity;
+
+/// Why an engine could not be built or a whole call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Wrong files, labels, architecture or device: trying again cannot help. The message names the file and what to do.
+    #[error("{0}")]
+    Permanent(String),
+    /// The call failed; another may succeed.
+    #[error("{0}")]
+    Transient(String),
+}
+
+/// Why one text of a call was not annotated; its neighbours were.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TextError(pub String);
+
+/// The result of one call: a result a text, in the order given, and what the work was.
+#[derive(Debug, Default)]
+pub struct Annotation {
+    pub texts: Vec<Result<Vec<Entity>, TextError>>,
+    pub work: Work,
+}
+
+/// What a call cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    pub words: u64,
+    /// Wordpieces, the special ones of each window counted.
+    pub content_tokens: u64,
+    pub padding_tokens: u64,
+    pub windows: u64,
+    pub tokenize_seconds: f64,
+    pub infer_seconds: f64,
+}
+
+/// A model that is ready to work, owned by one thread (tensors are not `Sync`).
+pub trait NerEngine {
+    /// Annotates texts. A text's entities are the same whatever its neighbours are. May panic (native code): call it under `catch_unwind`.
+    fn annotate(&mut self, texts: &[&str]) -> Result<Annotation, EngineError>;
+}
+
+/// Builds engines over one set of weights: the weights are read once by the factory's constructor, each `build` attaches to them.
+pub trait EngineFactory: Send + Sync {
+    /// Called on the thread that will own the engine. Does not read the weights again.
+    fn build(&self) -> Result<Box<dyn NerEngine>, EngineError>;
+    /// What was loaded, for `nerd_model_info` and the ledger.
+    fn model(&self) -> &ModelInfo;
+    /// Sentences with the entities (text, label) that a sane model finds in them; asked at warm-up.
+    fn golden(&self) -> &[Golden];
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInfo {
+    pub name: String,
+    pub version: String,
+    pub sha256: String,
+    /// `f32` or `bf16`.
+    pub precision: String,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    pub labels: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Golden {
+    pub text: String,
+    /// (start, end, label), code points.
+    pub entities: Vec<(usize, usize, String)>,
+}

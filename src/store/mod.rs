@@ -1,0 +1,142 @@
+//! The store floor: claims articles, keeps leases, commits results. Actors know only the trait of this file; `postgres` is the real one.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection};
+
+/// Why a statement failed. Transient: the database is away, overloaded or asked us to retry. Permanent: this very input or set-up is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{message}")]
+    Transient { kind: &'static str, message: String },
+    #[error("{message}")]
+    Permanent { kind: &'static str, message: String },
+}
+
+impl StoreError {
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Transient { .. })
+    }
+
+    /// A small closed set for the label of `nerd_db_errors_total`: connect, timeout, serialization, constraint, permission, schema, other.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Transient { kind, .. } | Self::Permanent { kind, .. } => kind,
+        }
+    }
+}
+
+/// Who claims: one process life.
+#[derive(Clone, Debug)]
+pub struct Claimant {
+    pub boot_id: Uuid,
+    /// Host or pod.
+    pub host: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    pub limit: u32,
+    pub lease: Duration,
+    /// Only articles of this `candidate_links.source`, compared exactly.
+    pub source: Option<String>,
+}
+
+/// What a completion did: ids whose job this claim no longer held are in `lease_lost`, nothing was written for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completion {
+    pub done: Vec<ArticleId>,
+    pub lease_lost: Vec<ArticleId>,
+    /// Rows written to `article_entities`, sentinels counted.
+    pub rows: u64,
+}
+
+/// What became of rejected articles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RejectionOutcome {
+    pub retried: Vec<ArticleId>,
+    pub quarantined: Vec<ArticleId>,
+    pub lease_lost: Vec<ArticleId>,
+}
+
+/// How failed attempts are paced and when they end.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// Failed attempts after which an article is quarantined.
+    pub max_attempts: u32,
+    /// Crashes of the holding process after which an article is quarantined.
+    pub max_crashes: u32,
+    pub base_delay: Duration,
+    pub max_delay: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepOutcome {
+    pub returned: u64,
+    pub quarantined: u64,
+}
+
+/// The queue at a glance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Backlog {
+    pub pending: u64,
+    pub leased: u64,
+    pub quarantined: u64,
+    /// Age of the oldest pending job, 0 when there is none.
+    pub oldest_age_seconds: f64,
+    /// Model loads of the last 24 hours, every process, from the ledger.
+    pub model_loads_24h: u64,
+}
+
+/// One row of the load ledger.
+#[derive(Clone, Debug)]
+pub struct LoadRecord {
+    pub boot_id: Uuid,
+    pub host: String,
+    /// `run`, `extract`, `annotate`…
+    pub command: String,
+    pub worker: u32,
+    pub model: String,
+    pub sha256: String,
+    /// `startup`, `restart`, `rollover`.
+    pub reason: String,
+    pub seconds: f64,
+    pub rss_before_bytes: u64,
+    pub rss_after_bytes: u64,
+    /// Workers the process was configured with: more loads than these are reloads.
+    pub pool_size: u32,
+}
+
+/// The daemon's view of a database. Every method is one short transaction; none is held across inference.
+#[async_trait]
+pub trait ArticleStore: Send + Sync {
+    /// Leases up to `limit` pending articles under a fresh token; the batch is empty when there is none.
+    async fn claim(&self, request: &ClaimRequest) -> Result<Batch, StoreError>;
+    /// Replaces the articles' rows and closes their jobs, all or nothing; guarded by the token.
+    async fn complete(
+        &self,
+        token: ClaimToken,
+        articles: &[AnnotatedArticle],
+    ) -> Result<Completion, StoreError>;
+    /// Counts a failed attempt for each article; returns it to the queue later or quarantines it.
+    async fn reject(
+        &self,
+        token: ClaimToken,
+        rejections: &[Rejection],
+    ) -> Result<RejectionOutcome, StoreError>;
+    /// Gives articles back at once without a failed attempt (shutdown).
+    async fn release(&self, token: ClaimToken, ids: &[ArticleId]) -> Result<u64, StoreError>;
+    /// Renews the leases of the claims in flight.
+    async fn renew(&self, tokens: &[ClaimToken], lease: Duration) -> Result<u64, StoreError>;
+    /// Returns expired leases to the queue, counts a crash for each, quarantines at the limit.
+    async fn sweep(&self) -> Result<SweepOutcome, StoreError>;
+    /// Enqueues what became pending by the host's own rule since the last call (the trigger's stand-in); returns how many.
+    async fn discover(&self) -> Result<u64, StoreError>;
+    /// One chunk of the full reconciliation along the primary key. `None` when a round is finished.
+    async fn reconcile_chunk(&self) -> Result<Option<u64>, StoreError>;
+    async fn backlog(&self) -> Result<Backlog, StoreError>;
+    async fn record_load(&self, record: &LoadRecord) -> Result<(), StoreError>;
+}
