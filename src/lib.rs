@@ -4,5 +4,7 @@
 //! parts and is the only place that names every concrete type; `cli` parses the command line and picks what to wire.
 
 pub mod domain;
+pub mod metrics;
+
 pub mod engine;
 pub mod store;
