@@ -71,3 +71,23 @@ pub struct Rejection {
     pub article: ClaimedArticle,
     pub error: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_never_holds_the_text() {
+        let article = ClaimedArticle {
+            id: ArticleId::new("a-1"),
+            text: "the council met in secret".into(),
+            text_hash: None,
+            source: "gazette".into(),
+            source_id: None,
+            dataset_id: None,
+            attempts: 0,
+            crashes: 0,
+        };
+        assert!(!format!("{article:?}").contains("secret"));
+    }
+}
