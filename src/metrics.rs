@@ -30,15 +30,7 @@ impl Metrics {
     pub fn batch(&self, articles: u64) {}
     /// Sets the articles claimed and not yet committed.
     pub fn in_flight(&self, articles: u64) {}
-    pub fn backlog(
-        &self,
-        pending: u64,
-        leased: u64,
-        quarantined: u64,
-        oldest_age_seconds: f64,
-        loads_24h: u64,
-    ) {
-    }
+    pub fn backlog(&self, pending: u64, leased: u64, quarantined: u64, oldest_age_seconds: f64, loads_24h: u64) {}
     /// Stamps the last commit with now.
     pub fn committed(&self) {}
     /// RSS after warm-up, the baseline of `memory_growth_bytes`.

@@ -1,5 +1,21 @@
 //! The engine floor: texts in, entities out, an error a text. Actors know only the two traits of this file.
 
+mod batch;
+mod bert;
+mod decode;
+mod device;
+mod manifest;
+pub mod scripted;
+mod sentences;
+mod shape;
+mod tokenizer;
+mod transformer;
+mod weights;
+mod window;
+
+pub use device::{DeviceChoice, PrecisionChoice};
+pub use transformer::{EngineOptions, TransformerFactory};
+
 use crate::domain::Entity;
 
 /// Why an engine could not be built or a whole call failed.

@@ -116,17 +116,9 @@ pub trait ArticleStore: Send + Sync {
     /// Leases up to `limit` pending articles under a fresh token; the batch is empty when there is none.
     async fn claim(&self, request: &ClaimRequest) -> Result<Batch, StoreError>;
     /// Replaces the articles' rows and closes their jobs, all or nothing; guarded by the token.
-    async fn complete(
-        &self,
-        token: ClaimToken,
-        articles: &[AnnotatedArticle],
-    ) -> Result<Completion, StoreError>;
+    async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError>;
     /// Counts a failed attempt for each article; returns it to the queue later or quarantines it.
-    async fn reject(
-        &self,
-        token: ClaimToken,
-        rejections: &[Rejection],
-    ) -> Result<RejectionOutcome, StoreError>;
+    async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError>;
     /// Gives articles back at once without a failed attempt (shutdown).
     async fn release(&self, token: ClaimToken, ids: &[ArticleId]) -> Result<u64, StoreError>;
     /// Renews the leases of the claims in flight.

@@ -1,0 +1,118 @@
+//! The graphs: rust-bert's encoders with a token-classification head, attached to the shared weights. The only file that
+//! names rust-bert.
+//!
+//! rust-bert's own `TokenClassificationModel::predict` is not used: in 0.23 it decodes the rows of its second and later
+//! internal batches with the first batch's features (`pipelines/token_classification.rs`, `features[sentence_idx]`).
+
+use rust_bert::bert::{BertConfig, BertForTokenClassification};
+use rust_bert::deberta::{DebertaConfig, DebertaForTokenClassification};
+use rust_bert::distilbert::{DistilBertConfig, DistilBertForTokenClassification};
+use rust_bert::electra::{ElectraConfig, ElectraForTokenClassification};
+use rust_bert::roberta::RobertaForTokenClassification;
+use serde_json::Value;
+use tch::{Kind, Tensor, nn, no_grad};
+
+use super::EngineError;
+use super::device::Placement;
+use super::manifest::{Architecture, ModelDirectory, permanent};
+use super::weights::SharedWeights;
+
+enum Graph {
+    Bert(BertForTokenClassification),
+    Distilbert(DistilBertForTokenClassification),
+    Roberta(RobertaForTokenClassification),
+    Electra(ElectraForTokenClassification),
+    Deberta(DebertaForTokenClassification),
+}
+
+/// A graph on one thread. Dropping it frees no weights: they are shared.
+pub struct TokenClassifier {
+    graph: Graph,
+    placement: Placement,
+    /// Keeps the variables alive.
+    _variables: nn::VarStore,
+}
+
+/// Windows as rows of equal length.
+pub struct Input {
+    /// Row-major, `rows × length`.
+    pub ids: Vec<i64>,
+    pub types: Vec<i64>,
+    /// 1 for a token, 0 for padding.
+    pub mask: Vec<f32>,
+    pub rows: usize,
+    pub length: usize,
+}
+
+/// The word embedding is the largest tensor by far. The graph is made with a tiny one, and the shared tensor takes its place:
+/// otherwise every engine would fill tens of megabytes with random numbers only to drop them.
+const RESIZED: &[&str] = &["word_embeddings.weight"];
+const TINY_VOCABULARY: u64 = 8;
+
+impl TokenClassifier {
+    pub fn build(model: &ModelDirectory, weights: &SharedWeights, placement: Placement) -> Result<Self, EngineError> {
+        let config_path = model.path.join("config.json");
+        let mut config: Value = serde_json::from_str(&model.config).map_err(|error| permanent(&config_path, &error.to_string()))?;
+        let rows = weights.rows(RESIZED[0]);
+        if rows != config["vocab_size"].as_i64() {
+            let message = format!("vocab_size is {}, the word embedding has {} rows", config["vocab_size"], rows.unwrap_or(0));
+            return Err(permanent(&config_path, &message));
+        }
+        config["vocab_size"] = TINY_VOCABULARY.into();
+        let variables = nn::VarStore::new(placement.device);
+        let root = variables.root();
+        fn typed<T: serde::de::DeserializeOwned>(config: Value, path: &std::path::Path) -> Result<T, EngineError> {
+            serde_json::from_value(config).map_err(|error| permanent(path, &format!("not this architecture's: {error}")))
+        }
+        let made = |error: rust_bert::RustBertError| permanent(&config_path, &error.to_string());
+        let graph = match model.architecture {
+            Architecture::Bert => {
+                Graph::Bert(BertForTokenClassification::new(&root, &typed::<BertConfig>(config, &config_path)?).map_err(made)?)
+            }
+            Architecture::Roberta => {
+                Graph::Roberta(RobertaForTokenClassification::new(&root, &typed::<BertConfig>(config, &config_path)?).map_err(made)?)
+            }
+            Architecture::Distilbert => Graph::Distilbert(
+                DistilBertForTokenClassification::new(&root, &typed::<DistilBertConfig>(config, &config_path)?).map_err(made)?,
+            ),
+            Architecture::Electra => {
+                Graph::Electra(ElectraForTokenClassification::new(&root, &typed::<ElectraConfig>(config, &config_path)?).map_err(made)?)
+            }
+            Architecture::Deberta => {
+                Graph::Deberta(DebertaForTokenClassification::new(&root, &typed::<DebertaConfig>(config, &config_path)?).map_err(made)?)
+            }
+        };
+        let mut variables = variables;
+        variables.freeze();
+        weights.attach(model, &variables, RESIZED)?;
+        Ok(Self { graph, placement, _variables: variables })
+    }
+
+    /// Logits as f32, row-major `rows × length × labels`. Panics when native code fails (rust-bert unwraps): callers catch.
+    pub fn logits(&self, input: &Input) -> Vec<f32> {
+        no_grad(|| {
+            let size = [input.rows as i64, input.length as i64];
+            let device = self.placement.device;
+            let ids = Tensor::from_slice(&input.ids).view(size).to_device(device);
+            // In the run precision: a mask of another kind would promote the attention scores.
+            let mask = Tensor::from_slice(&input.mask).view(size).to_kind(self.placement.kind).to_device(device);
+            let types = || Tensor::from_slice(&input.types).view(size).to_device(device);
+            let logits = match &self.graph {
+                Graph::Bert(graph) => graph.forward_t(Some(&ids), Some(&mask), Some(&types()), None, None, false).logits,
+                Graph::Electra(graph) => graph.forward_t(Some(&ids), Some(&mask), Some(&types()), None, None, false).logits,
+                Graph::Roberta(graph) => graph.forward_t(Some(&ids), Some(&mask), None, None, None, false).logits,
+                Graph::Distilbert(graph) => {
+                    graph.forward_t(Some(&ids), Some(&mask), None, false).expect("ids are given, embeddings are not").logits
+                }
+                Graph::Deberta(graph) => {
+                    graph.forward_t(Some(&ids), Some(&mask), None, None, None, false).expect("ids are given, embeddings are not").logits
+                }
+            };
+            let logits = logits.to_kind(Kind::Float).to_device(tch::Device::Cpu).contiguous();
+            let mut values = vec![0.0; logits.numel()];
+            let count = values.len();
+            logits.copy_data(&mut values, count);
+            values
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! The one component that reads weights: once, checked against the manifest, cast to the run precision, kept for every engine.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use safetensors::{Dtype, SafeTensors};
+use tch::{Device, Kind, Tensor, nn};
+
+use super::EngineError;
+use super::manifest::{ModelDirectory, hexadecimal, permanent, unreadable, wrong_digest};
+
+/// The tensors of a model, shared by every engine of the process: each attaches to them, none copies.
+pub struct SharedWeights {
+    /// A `Tensor` is `Send`, not `Sync`: handles are made under the lock, the data behind them is only ever read.
+    tensors: Mutex<HashMap<String, Tensor>>,
+    pub sha256: String,
+    pub bytes: u64,
+    pub read_seconds: f64,
+}
+
+impl SharedWeights {
+    /// Reads the safetensors file. The only read of weights in a process's life.
+    pub fn read(model: &ModelDirectory, kind: Kind, device: Device) -> Result<Self, EngineError> {
+        let begun = Instant::now();
+        let file = &model.weights;
+        let raw = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
+        if let Some((_, bytes)) = &model.expected
+            && *bytes != raw.len() as u64
+        {
+            let message = format!("{} bytes, the manifest says {bytes}: the file is truncated or not the right one", raw.len());
+            return Err(permanent(file, &message));
+        }
+        let sha256 = hexadecimal(&raw);
+        if let Some((expected, _)) = &model.expected
+            && *expected != sha256
+        {
+            return Err(wrong_digest(file, &sha256, expected));
+        }
+        let parsed = SafeTensors::deserialize(&raw)
+            .map_err(|error| permanent(file, &format!("not a safetensors file, or a truncated one: {error}")))?;
+        let mut tensors = HashMap::new();
+        for (name, view) in parsed.tensors() {
+            let Some(stored) = stored_kind(view.dtype()) else {
+                continue; // position ids and the like: not weights
+            };
+            let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+            let tensor = Tensor::from_data_size(view.data(), &shape, stored).to_kind(kind).to_device(device);
+            tensors.insert(name, tensor);
+        }
+        Ok(Self { tensors: Mutex::new(tensors), sha256, bytes: raw.len() as u64, read_seconds: begun.elapsed().as_secs_f64() })
+    }
+
+    /// Points every variable of a graph at the shared tensor of its name. `resized` are the variables that were made with
+    /// another first dimension on purpose.
+    pub fn attach(&self, model: &ModelDirectory, variables: &nn::VarStore, resized: &[&str]) -> Result<(), EngineError> {
+        let tensors = self.tensors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (name, mut variable) in variables.variables() {
+            let shared = tensors
+                .get(&name)
+                .ok_or_else(|| permanent(&model.weights, &format!("no tensor {name}: the weights are not of this architecture")))?;
+            let (wanted, found) = (variable.size(), shared.size());
+            let skip = usize::from(resized.iter().any(|suffix| name.ends_with(suffix)));
+            if wanted.len() != found.len() || wanted[skip..] != found[skip..] {
+                let message = format!("tensor {name} has shape {found:?}, config.json says {wanted:?}");
+                return Err(permanent(&model.weights, &message));
+            }
+            variable.f_set_data(shared).map_err(|error| EngineError::Permanent(format!("tensor {name} cannot be attached: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// The first dimension of a tensor, `None` when there is no such tensor.
+    pub fn rows(&self, suffix: &str) -> Option<i64> {
+        let tensors = self.tensors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tensors.iter().find(|(name, _)| name.ends_with(suffix)).and_then(|(_, tensor)| tensor.size().first().copied())
+    }
+}
+
+fn stored_kind(dtype: Dtype) -> Option<Kind> {
+    match dtype {
+        Dtype::F16 => Some(Kind::Half),
+        Dtype::BF16 => Some(Kind::BFloat16),
+        Dtype::F32 => Some(Kind::Float),
+        Dtype::F64 => Some(Kind::Double),
+        _ => None,
+    }
+}
