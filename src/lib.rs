@@ -3,8 +3,15 @@
 //! An article's way: `store` claims it, `actors` carry it, `engine` finds its entities, `store` commits them. `app` wires the
 //! parts and is the only place that names every concrete type; `cli` parses the command line and picks what to wire.
 
+// floor 0: plain facts
 pub mod domain;
-pub mod metrics;
 
+// floor 1: tools
+pub mod backoff;
+pub mod memory;
+pub mod metrics;
+pub mod settings;
+
+// floor 2: the outside
 pub mod engine;
 pub mod store;

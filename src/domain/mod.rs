@@ -1,7 +1,9 @@
 //! The ground floor: plain facts that every other floor speaks in. No I/O, no clock, no dependency but serde and uuid.
 
 pub mod article;
+pub mod compute;
 pub mod entity;
 
 pub use article::{ArticleId, Batch, ClaimToken, ClaimedArticle, Rejection};
+pub use compute::{DeviceChoice, PrecisionChoice};
 pub use entity::{AnnotatedArticle, Entity};

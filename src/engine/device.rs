@@ -1,59 +1,11 @@
 //! Where and in which precision the model runs: what the configuration asks for, held against what the machine has.
 
 use std::fmt;
-use std::str::FromStr;
 
 use tch::{Cuda, Device, Kind};
 
 use super::EngineError;
-
-/// `cpu`, `cuda:N` or `auto` (the first CUDA device, else the CPU).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeviceChoice {
-    #[default]
-    Auto,
-    Cpu,
-    Cuda(usize),
-}
-
-impl FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(|n| n.parse().ok())
-                .map(Self::Cuda)
-                .ok_or_else(|| format!("{text:?} is no device: use auto, cpu or cuda:N")),
-        }
-    }
-}
-
-/// `f32`, `bf16` or `auto` (bf16 where the processor multiplies it natively, else f32).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PrecisionChoice {
-    #[default]
-    Auto,
-    F32,
-    Bf16,
-}
-
-impl FromStr for PrecisionChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "f32" => Ok(Self::F32),
-            "bf16" => Ok(Self::Bf16),
-            _ => Err(format!("{text:?} is no precision: use auto, f32 or bf16")),
-        }
-    }
-}
+use crate::domain::{DeviceChoice, PrecisionChoice};
 
 /// A device that exists.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,14 +63,6 @@ fn native_bf16() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parses_and_refuses() {
-        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
-        assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
-        assert!("gpu".parse::<DeviceChoice>().unwrap_err().contains("cuda:N"));
-        assert!("f16".parse::<PrecisionChoice>().is_err());
-    }
 
     #[test]
     fn a_missing_cuda_device_is_a_permanent_error() {

@@ -13,7 +13,6 @@ mod transformer;
 mod weights;
 mod window;
 
-pub use device::{DeviceChoice, PrecisionChoice};
 pub use transformer::{EngineOptions, TransformerFactory};
 
 use crate::domain::Entity;

@@ -8,14 +8,14 @@ use std::time::Instant;
 use super::batch::batches;
 use super::bert::{Input, TokenClassifier};
 use super::decode::{Labels, to_code_points};
-use super::device::{DeviceChoice, Placement, PrecisionChoice};
+use super::device::Placement;
 use super::manifest::ModelDirectory;
 use super::sentences::sentence_starts;
 use super::tokenizer::{Piece, Tokenizer};
 use super::weights::SharedWeights;
 use super::window::windows;
 use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Work};
-use crate::domain::Entity;
+use crate::domain::{DeviceChoice, Entity, PrecisionChoice};
 
 /// What the configuration says of the engine.
 #[derive(Clone, Debug)]

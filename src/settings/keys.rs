@@ -1,0 +1,339 @@
+//! The table of configuration keys: name, default, what it means, how its text becomes a value.
+
+use std::time::Duration;
+
+use super::values::{duration, one_of, whole};
+use super::{LogFormat, Secret, Settings};
+
+/// What a TOML file may hold for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Text,
+    Number,
+    /// A number of seconds or a text with a unit.
+    Duration,
+}
+
+impl Shape {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Number => "a whole number",
+            Self::Duration => "a duration",
+        }
+    }
+}
+
+/// One configuration key.
+pub struct Key {
+    /// `section.name`, as in the file.
+    pub name: &'static str,
+    pub default: &'static str,
+    pub shape: Shape,
+    pub help: &'static str,
+    /// Environment variables understood besides `NERD_SECTION_NAME`: those of the step that nerd replaces.
+    pub aliases: &'static [&'static str],
+    pub secret: bool,
+    pub(super) set: fn(&mut Settings, &str) -> Result<(), String>,
+}
+
+impl Key {
+    /// `NERD_SECTION_NAME`.
+    pub fn variable(&self) -> String {
+        format!("NERD_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+type Set = fn(&mut Settings, &str) -> Result<(), String>;
+
+const fn key(name: &'static str, default: &'static str, shape: Shape, help: &'static str, set: Set) -> Key {
+    Key { name, default, shape, help, aliases: &[], secret: false, set }
+}
+
+const fn aliased(aliases: &'static [&'static str], key: Key) -> Key {
+    Key { aliases, ..key }
+}
+
+const fn secret(key: Key) -> Key {
+    Key { secret: true, ..key }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
+const SECOND: Duration = Duration::from_secs(1);
+const INSTANT: Duration = Duration::from_millis(10);
+
+/// Every key, in the order of the README's table.
+pub const KEYS: &[Key] = &[
+    secret(aliased(
+        &["DATABASE_URL"],
+        key(
+            "database.url",
+            "",
+            Shape::Text,
+            "postgresql://user:password@host:port/name?sslmode=disable|prefer|require|verify-full (&sslrootcert=FILE for a private authority)",
+            |s, v| {
+                s.database.url = Secret::new(v);
+                Ok(())
+            },
+        ),
+    )),
+    key("database.pool_size", "4", Shape::Number, "connections of the pool; one more listens for notifications", |s, v| {
+        s.database.pool_size = whole(v, 2, 100)?;
+        Ok(())
+    }),
+    key("database.connect_timeout", "5s", Shape::Duration, "time to reach the server, and to wait for a free connection", |s, v| {
+        s.database.connect_timeout = duration(v, INSTANT, HOUR)?;
+        Ok(())
+    }),
+    key("database.statement_timeout", "30s", Shape::Duration, "the server gives up on a statement after this time", |s, v| {
+        s.database.statement_timeout = duration(v, INSTANT, HOUR)?;
+        Ok(())
+    }),
+    key(
+        "database.host_schema",
+        "public",
+        Shape::Text,
+        "schema of the tables articles, candidate_links, gazetteer and article_entities",
+        |s, v| {
+            if v.is_empty() {
+                return Err("is empty".to_owned());
+            }
+            s.database.host_schema = v.to_owned();
+            Ok(())
+        },
+    ),
+    key(
+        "model.path",
+        "models/news-ner",
+        Shape::Text,
+        "directory of the model: any Hugging Face token-classification directory with safetensors",
+        |s, v| {
+            s.model.path = v.into();
+            Ok(())
+        },
+    ),
+    key("engine.workers", "0", Shape::Number, "NER workers; 0: one for each core that the control group grants", |s, v| {
+        s.engine.workers = whole(v, 0, 256)?;
+        Ok(())
+    }),
+    key("engine.threads_per_worker", "1", Shape::Number, "threads inside one worker's matrix products", |s, v| {
+        s.engine.threads_per_worker = whole(v, 1, 64)?;
+        Ok(())
+    }),
+    key("engine.device", "auto", Shape::Text, "auto, cpu or cuda:N", |s, v| {
+        s.engine.device = v.parse()?;
+        Ok(())
+    }),
+    key("engine.precision", "auto", Shape::Text, "auto (bf16 where the processor has it), f32 or bf16", |s, v| {
+        s.engine.precision = v.parse()?;
+        Ok(())
+    }),
+    key("engine.batch_tokens", "768", Shape::Number, "tokens that one forward pass computes, padding counted", |s, v| {
+        s.engine.batch_tokens = whole(v, 128, 65_536)?;
+        Ok(())
+    }),
+    aliased(
+        &["GAZETTEER_BATCH_SIZE"],
+        key("claim.batch_articles", "64", Shape::Number, "articles leased by one claim", |s, v| {
+            s.claim.batch_articles = whole(v, 1, 1_000)?;
+            Ok(())
+        }),
+    ),
+    key("claim.source", "", Shape::Text, "only articles of this candidate_links.source; empty: all", |s, v| {
+        s.claim.source = v.to_owned();
+        Ok(())
+    }),
+    aliased(
+        &["POLL_INTERVAL"],
+        key(
+            "claim.poll_interval",
+            "2s",
+            Shape::Duration,
+            "pause after a claim that found nothing (a notification ends it at once)",
+            |s, v| {
+                s.claim.poll_interval = duration(v, INSTANT, HOUR)?;
+                Ok(())
+            },
+        ),
+    ),
+    aliased(
+        &["IDLE_POLL_INTERVAL", "IDLE_SLEEP_SECONDS"],
+        key(
+            "claim.idle_poll_interval",
+            "30s",
+            Shape::Duration,
+            "longest pause: it doubles up to this while claims find nothing",
+            |s, v| {
+                s.claim.idle_poll_interval = duration(v, INSTANT, DAY)?;
+                Ok(())
+            },
+        ),
+    ),
+    key(
+        "claim.lease",
+        "5m",
+        Shape::Duration,
+        "a claimed article returns to the queue when its process has not renewed the lease for this long; renewed every third of it",
+        |s, v| {
+            s.claim.lease = duration(v, SECOND, DAY)?;
+            Ok(())
+        },
+    ),
+    key(
+        "discovery.interval",
+        "10s",
+        Shape::Duration,
+        "how often new articles are looked for along articles.extracted_at; 0: never (the trigger alone)",
+        |s, v| {
+            s.discovery.interval = duration(v, Duration::ZERO, DAY)?;
+            Ok(())
+        },
+    ),
+    key(
+        "discovery.reconcile_interval",
+        "6h",
+        Shape::Duration,
+        "how often the whole table is walked for what was missed; 0: never",
+        |s, v| {
+            s.discovery.reconcile_interval = duration(v, Duration::ZERO, 30 * DAY)?;
+            Ok(())
+        },
+    ),
+    key("discovery.chunk_articles", "5000", Shape::Number, "articles looked at by one statement of either walk", |s, v| {
+        s.discovery.chunk_articles = whole(v, 10, 100_000)?;
+        Ok(())
+    }),
+    key("discovery.chunk_pause", "200ms", Shape::Duration, "pause between two chunks of the walk over the whole table", |s, v| {
+        s.discovery.chunk_pause = duration(v, Duration::ZERO, HOUR)?;
+        Ok(())
+    }),
+    key("retry.max_attempts", "5", Shape::Number, "failed attempts after which an article is quarantined", |s, v| {
+        s.retry.max_attempts = whole(v, 1, 100)?;
+        Ok(())
+    }),
+    key(
+        "retry.max_crashes",
+        "3",
+        Shape::Number,
+        "process deaths while an article was tried alone, after which it is quarantined",
+        |s, v| {
+            s.retry.max_crashes = whole(v, 1, 100)?;
+            Ok(())
+        },
+    ),
+    key("retry.base_delay", "10s", Shape::Duration, "delay before the first retry; doubles, with jitter", |s, v| {
+        s.retry.base_delay = duration(v, Duration::ZERO, DAY)?;
+        Ok(())
+    }),
+    key("retry.max_delay", "10m", Shape::Duration, "longest delay between retries", |s, v| {
+        s.retry.max_delay = duration(v, Duration::ZERO, DAY)?;
+        Ok(())
+    }),
+    key(
+        "supervision.restart_limit",
+        "60",
+        Shape::Number,
+        "engine failures within the window below that end the process; finding one bad text in a batch costs about log2 of the batch",
+        |s, v| {
+            s.supervision.restart_limit = whole(v, 0, 100_000)?;
+            Ok(())
+        },
+    ),
+    key("supervision.restart_window", "10m", Shape::Duration, "the window in which they are counted", |s, v| {
+        s.supervision.restart_window = duration(v, SECOND, DAY)?;
+        Ok(())
+    }),
+    key(
+        "supervision.backoff_base",
+        "100ms",
+        Shape::Duration,
+        "pause before a failed engine is rebuilt; doubles while it goes on failing",
+        |s, v| {
+            s.supervision.backoff_base = duration(v, INSTANT, HOUR)?;
+            Ok(())
+        },
+    ),
+    key("supervision.backoff_max", "30s", Shape::Duration, "longest such pause", |s, v| {
+        s.supervision.backoff_max = duration(v, INSTANT, HOUR)?;
+        Ok(())
+    }),
+    key(
+        "supervision.stall_timeout",
+        "60s",
+        Shape::Duration,
+        "a worker without any progress for this long is given up and replaced",
+        |s, v| {
+            s.supervision.stall_timeout = duration(v, INSTANT, DAY)?;
+            Ok(())
+        },
+    ),
+    key(
+        "output.extractor_version",
+        "nerd-{model}-{sha256}",
+        Shape::Text,
+        "article_entities.extractor_version; {model}, {sha256} (twelve digits) and {version} are filled in",
+        |s, v| {
+            if v.is_empty() {
+                return Err("is empty".to_owned());
+            }
+            s.output.extractor_version = v.to_owned();
+            Ok(())
+        },
+    ),
+    key(
+        "http.address",
+        "127.0.0.1:8080",
+        Shape::Text,
+        "address of /metrics, /livez and /readyz; empty: none; port 0: any free one (logged)",
+        |s, v| {
+            s.http.address = match v {
+                "" => None,
+                _ => Some(v.parse().map_err(|_| format!("{v:?} is not an address like 127.0.0.1:8080"))?),
+            };
+            Ok(())
+        },
+    ),
+    key("log.level", "info", Shape::Text, "error, warn, info, debug or trace", |s, v| {
+        s.log.level = one_of(v, &["error", "warn", "info", "debug", "trace"])?;
+        Ok(())
+    }),
+    key("log.format", "text", Shape::Text, "text or json (one object a line)", |s, v| {
+        s.log.format = if one_of(v, &["text", "json"])? == "json" { LogFormat::Json } else { LogFormat::Text };
+        Ok(())
+    }),
+    key(
+        "shutdown.drain_timeout",
+        "25s",
+        Shape::Duration,
+        "time given to the work in flight after SIGTERM; what is left goes back to the queue",
+        |s, v| {
+            s.shutdown.drain_timeout = duration(v, Duration::ZERO, HOUR)?;
+            Ok(())
+        },
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_valid() {
+        let mut settings = Settings::default();
+        for key in KEYS {
+            (key.set)(&mut settings, key.default).unwrap_or_else(|error| panic!("{}: {error}", key.name));
+        }
+        assert_eq!(settings.claim.batch_articles, 64);
+    }
+
+    #[test]
+    fn variables_are_distinct() {
+        let mut names: Vec<String> =
+            KEYS.iter().map(Key::variable).chain(KEYS.iter().flat_map(|k| k.aliases).map(|&a| a.to_owned())).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

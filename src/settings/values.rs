@@ -1,0 +1,53 @@
+//! From a key's text to its value, with messages that say what would be right.
+
+use std::time::Duration;
+
+pub(super) fn whole(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let value: i64 = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
+    u32::try_from(value).ok().filter(|v| (least..=most).contains(v)).ok_or_else(|| format!("{value} is out of range: {least} to {most}"))
+}
+
+/// A bare number is seconds, as in the environment of the step that nerd replaces; else `500ms`, `90s`, `2h 30m`.
+pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let value = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| format!("{text:?} is not a duration"))?,
+        Err(_) => humantime::parse_duration(text).map_err(|_| format!("{text:?} is not a duration: write 500ms, 30s, 5m or 2h"))?,
+    };
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(format!(
+        "{} is out of range: {} to {}",
+        humantime::format_duration(value),
+        humantime::format_duration(least),
+        humantime::format_duration(most)
+    ))
+}
+
+pub(super) fn one_of(text: &str, choices: &[&str]) -> Result<String, String> {
+    if choices.contains(&text) { Ok(text.to_owned()) } else { Err(format!("{text:?} is none of {}", choices.join(", "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_range() {
+        assert_eq!(whole("7", 1, 9), Ok(7));
+        assert!(whole("0", 1, 9).unwrap_err().contains("out of range: 1 to 9"));
+        assert!(whole("-1", 0, 9).unwrap_err().contains("out of range"));
+        assert!(whole("two", 0, 9).unwrap_err().contains("not a whole number"));
+    }
+
+    #[test]
+    fn durations_with_and_without_unit() {
+        let (least, most) = (Duration::ZERO, Duration::from_secs(3600));
+        assert_eq!(duration("60", least, most), Ok(Duration::from_secs(60)));
+        assert_eq!(duration("0.5", least, most), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("5m", least, most), Ok(Duration::from_secs(300)));
+        assert!(duration("2h", least, most).unwrap_err().contains("0s to 1h"));
+        assert!(duration("-3", least, most).is_err());
+        assert!(duration("soon", least, most).unwrap_err().contains("write 500ms"));
+    }
+}
