@@ -69,7 +69,10 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 pub struct Rejection {
     pub article: ClaimedArticle,
+    /// Why, in words; never a part of the text.
     pub error: String,
+    /// Failed attempts that this one counts for: 1, or more where trying cost more than time (a stalled thread).
+    pub weight: u32,
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The ground floor: plain facts that every other floor speaks in. No I/O, no clock, no dependency but serde and uuid.
 
 pub mod article;
+pub mod category;
 pub mod compute;
 pub mod entity;
+pub mod norm;
 
 pub use article::{ArticleId, Batch, ClaimToken, ClaimedArticle, Rejection};
 pub use compute::{DeviceChoice, PrecisionChoice};

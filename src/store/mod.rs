@@ -1,4 +1,9 @@
-//! The store floor: claims articles, keeps leases, commits results. Actors know only the trait of this file; `postgres` is the real one.
+//! The store floor: claims articles, keeps leases, commits results. Actors know only the trait of this file; `postgres` is the
+//! real one, `memory` keeps the same contract for the actors' tests.
+
+pub mod memory;
+pub mod postgres;
+pub mod verdict;
 
 use std::time::Duration;
 
@@ -52,6 +57,8 @@ pub struct Completion {
     pub lease_lost: Vec<ArticleId>,
     /// Rows written to `article_entities`, sentinels counted.
     pub rows: u64,
+    /// Names left out because the host's unique index cannot hold them.
+    pub skipped: u64,
 }
 
 /// What became of rejected articles.
@@ -67,7 +74,7 @@ pub struct RejectionOutcome {
 pub struct RetryPolicy {
     /// Failed attempts after which an article is quarantined.
     pub max_attempts: u32,
-    /// Crashes of the holding process after which an article is quarantined.
+    /// Deaths of the holding process while the article was tried alone, after which it is quarantined.
     pub max_crashes: u32,
     pub base_delay: Duration,
     pub max_delay: Duration,
@@ -127,8 +134,9 @@ pub trait ArticleStore: Send + Sync {
     async fn sweep(&self) -> Result<SweepOutcome, StoreError>;
     /// Enqueues what became pending by the host's own rule since the last call (the trigger's stand-in); returns how many.
     async fn discover(&self) -> Result<u64, StoreError>;
-    /// One chunk of the full reconciliation along the primary key. `None` when a round is finished.
-    async fn reconcile_chunk(&self) -> Result<Option<u64>, StoreError>;
+    /// One chunk of the full reconciliation along the primary key, if the last round was finished `every` ago or a round is
+    /// under way. `None` when none is due, or another process walks.
+    async fn reconcile_chunk(&self, every: Duration) -> Result<Option<u64>, StoreError>;
     async fn backlog(&self) -> Result<Backlog, StoreError>;
     async fn record_load(&self, record: &LoadRecord) -> Result<(), StoreError>;
 }

@@ -1,0 +1,266 @@
+//! The same contract in memory, for the actors' tests: no SQL, tokio's clock (which tests pause), outages on cue.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{ArticleStore, Backlog, ClaimRequest, Completion, LoadRecord, RejectionOutcome, RetryPolicy, StoreError, SweepOutcome};
+use crate::backoff::Backoff;
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, Entity, Rejection};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Pending,
+    Leased { token: Uuid, until: Instant, alone: bool },
+    Quarantined,
+}
+
+struct Job {
+    article: ClaimedArticle,
+    state: State,
+    run_at: Instant,
+    crashes_alone: u32,
+    error: Option<String>,
+}
+
+#[derive(Default)]
+struct Tables {
+    jobs: BTreeMap<ArticleId, Job>,
+    /// Rows by article, with how often they were written.
+    done: BTreeMap<ArticleId, (u64, Vec<Entity>)>,
+    loads: Vec<LoadRecord>,
+}
+
+/// An in-memory store.
+pub struct MemoryStore {
+    tables: Mutex<Tables>,
+    retry: RetryPolicy,
+    away: AtomicBool,
+}
+
+impl MemoryStore {
+    pub fn new(retry: RetryPolicy) -> Self {
+        Self { tables: Mutex::default(), retry, away: AtomicBool::new(false) }
+    }
+
+    /// Enqueues an article.
+    pub fn add(&self, id: &str, text: &str) {
+        let article = ClaimedArticle {
+            id: ArticleId::new(id),
+            text: text.into(),
+            text_hash: None,
+            source: "gazette".to_owned(),
+            source_id: None,
+            dataset_id: None,
+            attempts: 0,
+            crashes: 0,
+        };
+        let job = Job { article, state: State::Pending, run_at: Instant::now(), crashes_alone: 0, error: None };
+        self.lock().jobs.insert(ArticleId::new(id), job);
+    }
+
+    /// While true, every method fails as if the database were away.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// How often an article's rows were written, and its entities as of the last time.
+    pub fn done(&self, id: &str) -> Option<(u64, Vec<Entity>)> {
+        self.lock().done.get(&ArticleId::new(id)).cloned()
+    }
+
+    /// Articles completed so far.
+    pub fn done_count(&self) -> usize {
+        self.lock().done.len()
+    }
+
+    /// The error of a quarantined article.
+    pub fn quarantine_error(&self, id: &str) -> Option<String> {
+        self.lock().jobs.get(&ArticleId::new(id)).filter(|job| job.state == State::Quarantined)?.error.clone()
+    }
+
+    /// Lets every lease run out.
+    pub fn expire_leases(&self) {
+        for job in self.lock().jobs.values_mut() {
+            if let State::Leased { until, .. } = &mut job.state {
+                *until = Instant::now() - Duration::from_secs(1);
+            }
+        }
+    }
+
+    /// Makes every waiting retry due.
+    pub fn make_due(&self) {
+        self.lock().jobs.values_mut().for_each(|job| job.run_at = Instant::now());
+    }
+
+    pub fn loads(&self) -> Vec<LoadRecord> {
+        self.lock().loads.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn reachable(&self) -> Result<(), StoreError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StoreError::Transient { kind: "connect", message: "the database is away on cue".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+fn holds(job: &Job, token: ClaimToken) -> bool {
+    matches!(job.state, State::Leased { token: held, .. } if held == token.0)
+}
+
+#[async_trait]
+impl ArticleStore for MemoryStore {
+    async fn claim(&self, request: &ClaimRequest) -> Result<Batch, StoreError> {
+        self.reachable()?;
+        let token = Uuid::new_v4();
+        let now = Instant::now();
+        let mut tables = self.lock();
+        let due = |job: &&mut Job| {
+            job.state == State::Pending && job.run_at <= now && request.source.as_ref().is_none_or(|source| job.article.source == *source)
+        };
+        let suspect = |job: &Job| job.article.attempts > 0 || job.article.crashes >= 2;
+        let mut jobs: Vec<&mut Job> = tables.jobs.values_mut().filter(due).collect();
+        jobs.sort_by_key(|job| (!suspect(job), job.run_at));
+        let alone = jobs.first().is_some_and(|job| suspect(job));
+        let limit = if alone { 1 } else { request.limit as usize };
+        let articles = jobs
+            .into_iter()
+            .take(limit)
+            .map(|job| {
+                job.state = State::Leased { token, until: now + request.lease, alone };
+                job.article.clone()
+            })
+            .collect();
+        Ok(Batch { token: ClaimToken(token), articles })
+    }
+
+    async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError> {
+        self.reachable()?;
+        let mut tables = self.lock();
+        let mut completion = Completion::default();
+        for annotated in articles {
+            let id = &annotated.article.id;
+            if tables.jobs.get(id).is_some_and(|job| holds(job, token)) {
+                tables.jobs.remove(id);
+                let written = tables.done.entry(id.clone()).or_default();
+                *written = (written.0 + 1, annotated.entities.clone());
+                completion.rows += annotated.entities.len().max(1) as u64;
+                completion.done.push(id.clone());
+            } else {
+                completion.lease_lost.push(id.clone());
+            }
+        }
+        Ok(completion)
+    }
+
+    async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError> {
+        self.reachable()?;
+        let backoff = Backoff { base: self.retry.base_delay, cap: self.retry.max_delay };
+        let mut tables = self.lock();
+        let mut outcome = RejectionOutcome::default();
+        for rejection in rejections {
+            let id = &rejection.article.id;
+            let Some(job) = tables.jobs.get_mut(id).filter(|job| holds(job, token)) else {
+                outcome.lease_lost.push(id.clone());
+                continue;
+            };
+            job.run_at = Instant::now() + backoff.delay(job.article.attempts, 0.5);
+            job.article.attempts += rejection.weight;
+            job.error = Some(rejection.error.clone());
+            if job.article.attempts >= self.retry.max_attempts {
+                job.state = State::Quarantined;
+                outcome.quarantined.push(id.clone());
+            } else {
+                job.state = State::Pending;
+                outcome.retried.push(id.clone());
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn release(&self, token: ClaimToken, ids: &[ArticleId]) -> Result<u64, StoreError> {
+        self.reachable()?;
+        let mut tables = self.lock();
+        let mut released = 0;
+        for id in ids {
+            if let Some(job) = tables.jobs.get_mut(id).filter(|job| holds(job, token)) {
+                job.state = State::Pending;
+                released += 1;
+            }
+        }
+        Ok(released)
+    }
+
+    async fn renew(&self, tokens: &[ClaimToken], lease: Duration) -> Result<u64, StoreError> {
+        self.reachable()?;
+        let mut renewed = 0;
+        for job in self.lock().jobs.values_mut() {
+            if let State::Leased { token, until, .. } = &mut job.state
+                && tokens.contains(&ClaimToken(*token))
+            {
+                *until = Instant::now() + lease;
+                renewed += 1;
+            }
+        }
+        Ok(renewed)
+    }
+
+    async fn sweep(&self) -> Result<SweepOutcome, StoreError> {
+        self.reachable()?;
+        let mut outcome = SweepOutcome::default();
+        for job in self.lock().jobs.values_mut() {
+            if let State::Leased { until, alone, .. } = job.state
+                && until < Instant::now()
+            {
+                job.article.crashes += 1;
+                job.crashes_alone += u32::from(alone);
+                if job.crashes_alone >= self.retry.max_crashes {
+                    job.state = State::Quarantined;
+                    job.error = Some("the process died while it worked on this article alone".to_owned());
+                    outcome.quarantined += 1;
+                } else {
+                    job.state = State::Pending;
+                    outcome.returned += 1;
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn discover(&self) -> Result<u64, StoreError> {
+        self.reachable().map(|()| 0)
+    }
+
+    async fn reconcile_chunk(&self, _every: Duration) -> Result<Option<u64>, StoreError> {
+        self.reachable().map(|()| None)
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.reachable()?;
+        let tables = self.lock();
+        let count = |wanted: fn(&State) -> bool| tables.jobs.values().filter(|job| wanted(&job.state)).count() as u64;
+        Ok(Backlog {
+            pending: count(|state| *state == State::Pending),
+            leased: count(|state| matches!(state, State::Leased { .. })),
+            quarantined: count(|state| *state == State::Quarantined),
+            oldest_age_seconds: 0.0,
+            model_loads_24h: tables.loads.len() as u64,
+        })
+    }
+
+    async fn record_load(&self, record: &LoadRecord) -> Result<(), StoreError> {
+        self.reachable()?;
+        self.lock().loads.push(record.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! The schema `nerd`: made and upgraded by versioned migrations, one process at a time; a schema newer than this program is
+//! refused. Also the host's tables for a fresh install, and the trigger, both only when asked for.
+
+use refinery::Runner;
+use tokio_postgres::Client;
+
+use super::error::permanent;
+use super::sql::fill;
+use super::tls::connector;
+use super::{StoreOptions, target};
+use crate::store::StoreError;
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+const HISTORY: &str = "nerd.schema_history";
+const HOST_TABLES: &str = include_str!("host_tables.sql");
+const TRIGGER: &str = include_str!("trigger.sql");
+/// Any number, the same in every process: whoever holds it migrates.
+const LOCK: &str = "SELECT pg_advisory_lock(hashtext('nerd.migrate')::bigint)";
+
+/// What a migration did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Migrated {
+    /// `V1 queue_and_ledger`…, in order; empty when the schema was up to date.
+    pub applied: Vec<String>,
+    pub version: u32,
+    pub host_tables: bool,
+    pub trigger: bool,
+}
+
+/// Where the schema stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    Missing,
+    /// Behind this program: `nerd migrate` brings it up to date.
+    Old(u32),
+    Current,
+    /// Made by a newer nerd.
+    New(u32),
+}
+
+fn runner() -> Runner {
+    let mut runner = embedded::migrations::runner();
+    runner.set_migration_table_name(HISTORY);
+    runner
+}
+
+/// The newest version this program knows.
+pub fn newest() -> u32 {
+    runner().get_migrations().iter().map(|m| u32::try_from(m.version()).unwrap_or(0)).max().unwrap_or(0)
+}
+
+/// Brings the schema up to date.
+pub async fn migrate(options: &StoreOptions, host_tables: bool, trigger: bool) -> Result<Migrated, StoreError> {
+    let mut client = connect(options).await?;
+    client
+        .batch_execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning")
+        .await?;
+    client.batch_execute(LOCK).await?;
+    if host_tables {
+        let schema = super::sql::quoted(&options.host_schema);
+        client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
+        client.batch_execute(&format!("BEGIN; {}; COMMIT", fill(HOST_TABLES, &options.host_schema))).await?;
+    }
+    if let SchemaState::New(version) = state_of(&client).await? {
+        return Err(too_new(version));
+    }
+    client.batch_execute("CREATE SCHEMA IF NOT EXISTS nerd").await?;
+    let report = runner().run_async(&mut client).await.map_err(|error| permanent("schema", format!("the migration failed: {error}")))?;
+    if trigger {
+        client.batch_execute(&format!("BEGIN; {}; COMMIT", fill(TRIGGER, &options.host_schema))).await?;
+    }
+    Ok(Migrated {
+        applied: report.applied_migrations().iter().map(|m| format!("V{} {}", m.version(), m.name())).collect(),
+        version: newest(),
+        host_tables,
+        trigger,
+    })
+}
+
+/// Looks at the schema's version without changing anything.
+pub async fn schema_state(options: &StoreOptions) -> Result<SchemaState, StoreError> {
+    state_of(&connect(options).await?).await
+}
+
+/// A state that the daemon cannot work with, as the error to stop with.
+pub fn refuse_unless_current(state: SchemaState) -> Result<(), StoreError> {
+    match state {
+        SchemaState::Current => Ok(()),
+        SchemaState::Missing => Err(permanent("schema", "the database has no schema nerd: run `nerd migrate` first")),
+        SchemaState::Old(version) => Err(permanent(
+            "schema",
+            format!("the schema nerd is at version {version}, this nerd needs {}: run `nerd migrate` first", newest()),
+        )),
+        SchemaState::New(version) => Err(too_new(version)),
+    }
+}
+
+fn too_new(version: u32) -> StoreError {
+    let ours = newest();
+    permanent("schema", format!("the schema nerd is at version {version}, newer than this nerd (up to {ours}): run the newer nerd"))
+}
+
+async fn state_of(client: &Client) -> Result<SchemaState, StoreError> {
+    let exists: bool = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&HISTORY]).await?.get(0);
+    if !exists {
+        return Ok(SchemaState::Missing);
+    }
+    let version: Option<i32> = client.query_one(&format!("SELECT max(version)::int FROM {HISTORY}"), &[]).await?.get(0);
+    let version = u32::try_from(version.unwrap_or(0)).unwrap_or(0);
+    Ok(match version.cmp(&newest()) {
+        std::cmp::Ordering::Equal => SchemaState::Current,
+        std::cmp::Ordering::Greater => SchemaState::New(version),
+        std::cmp::Ordering::Less if version == 0 => SchemaState::Missing,
+        std::cmp::Ordering::Less => SchemaState::Old(version),
+    })
+}
+
+/// A connection of its own, outside the pool: advisory locks and settings end with it.
+async fn connect(options: &StoreOptions) -> Result<Client, StoreError> {
+    let target = target(options)?;
+    let connector = connector(&target).map_err(|message| permanent("connect", message))?;
+    let (client, connection) = target.config.connect(connector).await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "the migration's connection ended");
+        }
+    });
+    Ok(client)
+}

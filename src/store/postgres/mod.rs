@@ -1,0 +1,187 @@
+//! The real store: deadpool over tokio-postgres, one short transaction a method. `sql` fills in the host's names, `error`
+//! tells the transient from the permanent, and each of the other files is one subject of the contract.
+
+mod claim;
+mod complete;
+mod discover;
+mod error;
+mod lease;
+pub mod ledger;
+pub mod listen;
+pub mod migrate;
+pub mod quarantine;
+pub mod rows;
+mod sql;
+mod tls;
+mod url;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+
+use super::{
+    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, LoadRecord, RejectionOutcome, RetryPolicy, StoreError, SweepOutcome,
+};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection};
+use error::permanent;
+use tls::connector;
+pub use url::{Target, TlsMode};
+
+/// What the configuration says of the store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// The database URL; never logged.
+    pub url: crate::settings::Secret,
+    pub pool_size: u32,
+    pub connect_timeout: Duration,
+    pub statement_timeout: Duration,
+    pub host_schema: String,
+    pub retry: RetryPolicy,
+    pub discovery_chunk: u32,
+    /// Filled in: names the rows of this model.
+    pub extractor_version: String,
+}
+
+/// The statements that name the host's tables.
+struct Statements {
+    claim: String,
+    claim_source: String,
+    replace: String,
+    insert: String,
+    page: String,
+    chunk: String,
+}
+
+/// The store on PostgreSQL. Made without a connection: a database that is away shows at the first statement.
+pub struct PostgresStore {
+    pool: Pool,
+    place: String,
+    target: Arc<Target>,
+    claimant: Claimant,
+    retry: RetryPolicy,
+    discovery_chunk: u32,
+    extractor_version: String,
+    statements: Statements,
+}
+
+impl PostgresStore {
+    /// Errors here are the configuration's: an unreadable URL, a missing certificate file.
+    pub fn new(options: &StoreOptions, claimant: Claimant) -> Result<Self, StoreError> {
+        let target = target(options)?;
+        let connector = connector(&target).map_err(|message| permanent("connect", message))?;
+        let manager = Manager::from_config(target.config.clone(), connector, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(options.pool_size as usize)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(options.connect_timeout.max(options.statement_timeout)))
+            .create_timeout(Some(options.connect_timeout))
+            .recycle_timeout(Some(options.connect_timeout))
+            .build()
+            .map_err(|error| permanent("connect", error.to_string()))?;
+        let fill = |template: &str| sql::fill(template, &options.host_schema);
+        let statements = Statements {
+            claim: fill(&claim::CLAIM.replace("{source}", "true")),
+            claim_source: fill(&claim::CLAIM.replace("{source}", "source = $7")),
+            replace: fill(complete::REPLACE),
+            insert: fill(complete::INSERT),
+            page: fill(discover::PAGE),
+            chunk: fill(discover::CHUNK),
+        };
+        Ok(Self {
+            pool,
+            place: target.place(),
+            target: Arc::new(target),
+            claimant,
+            retry: options.retry.clone(),
+            discovery_chunk: options.discovery_chunk,
+            extractor_version: options.extractor_version.clone(),
+            statements,
+        })
+    }
+
+    /// Host, port and database, for people.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Idle connections, those in use, and callers that wait for one.
+    pub fn pool_status(&self) -> (u64, u64, u64) {
+        let status = self.pool.status();
+        (status.available as u64, status.size.saturating_sub(status.available) as u64, status.waiting as u64)
+    }
+
+    async fn client(&self) -> Result<Object, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+}
+
+#[async_trait]
+impl ArticleStore for PostgresStore {
+    async fn claim(&self, request: &ClaimRequest) -> Result<Batch, StoreError> {
+        self.claim_batch(request).await
+    }
+
+    async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError> {
+        self.complete_batch(token, articles).await
+    }
+
+    async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError> {
+        self.reject_articles(token, rejections).await
+    }
+
+    async fn release(&self, token: ClaimToken, articles: &[ArticleId]) -> Result<u64, StoreError> {
+        self.release_articles(token, articles).await
+    }
+
+    async fn renew(&self, tokens: &[ClaimToken], lease: Duration) -> Result<u64, StoreError> {
+        self.renew_leases(tokens, lease).await
+    }
+
+    async fn sweep(&self) -> Result<SweepOutcome, StoreError> {
+        self.sweep_expired().await
+    }
+
+    async fn discover(&self) -> Result<u64, StoreError> {
+        self.walk_recent().await
+    }
+
+    async fn reconcile_chunk(&self, every: Duration) -> Result<Option<u64>, StoreError> {
+        self.walk_all(every).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.read_backlog().await
+    }
+
+    async fn record_load(&self, record: &LoadRecord) -> Result<(), StoreError> {
+        self.write_load(record).await
+    }
+}
+
+/// Parses the URL and adds what every connection of ours has: a name, timeouts, keepalives that notice a silent death.
+fn target(options: &StoreOptions) -> Result<Target, StoreError> {
+    let mut target = Target::parse(options.url.reveal()).map_err(|message| permanent("connect", message))?;
+    let config = &mut target.config;
+    let timeout = options.statement_timeout.as_millis();
+    let session = format!("-c statement_timeout={timeout} -c idle_in_transaction_session_timeout={timeout} -c TimeZone=UTC");
+    let session = config.get_options().map_or(session.clone(), |own| format!("{session} {own}"));
+    config.options(session);
+    if config.get_application_name().is_none() {
+        config.application_name("nerd");
+    }
+    config.connect_timeout(options.connect_timeout);
+    config.keepalives(true).keepalives_idle(Duration::from_secs(30));
+    config.keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
+    config.tcp_user_timeout(options.statement_timeout.max(Duration::from_secs(10)));
+    Ok(target)
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn ids<'a>(articles: &[&'a ArticleId]) -> Vec<&'a str> {
+    articles.iter().map(|id| id.as_str()).collect()
+}

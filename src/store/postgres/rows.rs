@@ -1,0 +1,146 @@
+//! Pure: an annotated article becomes the host's rows, one for each name and label (the first mention), or the sentinel that
+//! says "processed, nothing found" and stops the article from being claimed again.
+
+use std::collections::HashSet;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::domain::category::categorise;
+use crate::domain::norm::key_form;
+use crate::domain::{AnnotatedArticle, Entity};
+
+/// A row of `article_entities`; the columns not named here are NULL.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub id: String,
+    pub article_id: String,
+    pub article_text_hash: Option<String>,
+    pub entity_text: String,
+    pub entity_norm: String,
+    pub entity_label: String,
+    pub osm_category: Option<&'static str>,
+    pub osm_subcategory: Option<&'static str>,
+    pub confidence: f64,
+    pub meta: serde_json::Value,
+}
+
+/// The rows of an article, and how many names were left out because the host's unique index cannot hold them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    pub rows: Vec<Row>,
+    pub too_long: u64,
+}
+
+/// An entry of a btree index has at most 2,704 bytes (a third of a page); article id, label and version share it.
+const LONGEST_NORM_BYTES: usize = 2_000;
+
+/// Rows in document order. Labels without a category at the host (dates, sums…) give none, as the host's own step does.
+pub fn rows_of(annotated: &AnnotatedArticle) -> Rows {
+    let article = &annotated.article;
+    let mut out = Rows::default();
+    let mut seen: HashSet<(String, &str)> = HashSet::new();
+    for entity in &annotated.entities {
+        let Some((norm, category)) = named(entity) else { continue };
+        if norm.len() > LONGEST_NORM_BYTES {
+            out.too_long += 1;
+            continue;
+        }
+        if !seen.insert((norm.clone(), &entity.label)) {
+            continue;
+        }
+        out.rows.push(Row {
+            id: Uuid::new_v4().to_string(),
+            article_id: article.id.to_string(),
+            article_text_hash: article.text_hash.clone(),
+            entity_text: entity.text.clone(),
+            entity_norm: norm,
+            entity_label: entity.label.to_string(),
+            osm_category: Some(category.category),
+            osm_subcategory: category.subcategory,
+            confidence: f64::from(entity.score),
+            meta: json!({ "start_char": entity.start, "end_char": entity.end, "label": entity.label }),
+        });
+    }
+    if out.rows.is_empty() {
+        out.rows.push(Row {
+            id: Uuid::new_v4().to_string(),
+            article_id: article.id.to_string(),
+            article_text_hash: article.text_hash.clone(),
+            entity_text: "__NO_ENTITIES_FOUND__".to_owned(),
+            entity_norm: "__no_entities_found__".to_owned(),
+            entity_label: "SENTINEL".to_owned(),
+            osm_category: None,
+            osm_subcategory: None,
+            confidence: 1.0,
+            meta: json!({ "sentinel": true, "reason": "No location entities found in article text" }),
+        });
+    }
+    out
+}
+
+fn named(entity: &Entity) -> Option<(String, crate::domain::category::Category)> {
+    if entity.text.trim().is_empty() {
+        return None;
+    }
+    let norm = key_form(&entity.text);
+    let category = categorise(&entity.label, &norm)?;
+    Some((norm, category))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ArticleId, ClaimedArticle};
+
+    fn annotated(entities: &[(&str, &str, usize)]) -> AnnotatedArticle {
+        AnnotatedArticle {
+            article: ClaimedArticle {
+                id: ArticleId::new("a"),
+                text: "".into(),
+                text_hash: Some("h".to_owned()),
+                source: String::new(),
+                source_id: None,
+                dataset_id: None,
+                attempts: 0,
+                crashes: 0,
+            },
+            entities: entities
+                .iter()
+                .map(|&(text, label, start)| Entity {
+                    text: text.to_owned(),
+                    label: label.into(),
+                    start,
+                    end: start + text.chars().count(),
+                    score: 0.5,
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn one_row_a_name_and_label_the_first_mention() {
+        let rows = rows_of(&annotated(&[("Boone County", "LOC", 3), ("BOONE  COUNTY", "LOC", 30), ("Boone County", "ORG", 60)])).rows;
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].entity_text.as_str(), rows[0].entity_norm.as_str()), ("Boone County", "boone county"));
+        assert_eq!(rows[0].meta, json!({"start_char": 3, "end_char": 15, "label": "LOC"}));
+        assert_eq!((rows[0].osm_category, rows[0].confidence), (Some("place"), 0.5));
+        assert_eq!(rows[0].article_text_hash.as_deref(), Some("h"));
+    }
+
+    #[test]
+    fn nothing_gives_the_sentinel() {
+        for entities in [&[][..], &[("Monday", "DATE", 0)][..]] {
+            let rows = rows_of(&annotated(entities)).rows;
+            assert_eq!(rows.len(), 1);
+            assert_eq!((rows[0].entity_label.as_str(), rows[0].confidence, rows[0].osm_category), ("SENTINEL", 1.0, None));
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_index_holds_is_counted() {
+        let long = "x".repeat(9_000);
+        let rows = rows_of(&annotated(&[(&long, "ORG", 0), ("Ann Lee", "PERSON", 9_001)]));
+        assert_eq!((rows.rows.len(), rows.too_long), (1, 1));
+    }
+}

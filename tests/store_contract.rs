@@ -1,0 +1,254 @@
+//! One contract, every store: the in-memory one that the actors' tests use, and the real one on a real PostgreSQL.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nerd::domain::{AnnotatedArticle, Batch, ClaimedArticle, Entity, Rejection};
+use nerd::store::memory::MemoryStore;
+use nerd::store::{ArticleStore, ClaimRequest, LoadRecord};
+use support::database::{Database, policy};
+use uuid::Uuid;
+
+/// A store with the means to fill it and to let time pass.
+enum Fixture {
+    Memory(Arc<MemoryStore>),
+    Postgres(Box<Database>, Arc<dyn ArticleStore>),
+}
+
+impl Fixture {
+    fn memory() -> Self {
+        Self::Memory(Arc::new(MemoryStore::new(policy())))
+    }
+
+    async fn postgres() -> Self {
+        let database = Database::migrated(false).await;
+        let store = database.store();
+        Self::Postgres(Box::new(database), store)
+    }
+
+    fn store(&self) -> &dyn ArticleStore {
+        match self {
+            Self::Memory(store) => store.as_ref(),
+            Self::Postgres(_, store) => store.as_ref(),
+        }
+    }
+
+    async fn add(&self, id: &str) {
+        match self {
+            Self::Memory(store) => store.add(id, "Ann Lee met the council."),
+            Self::Postgres(database, _) => {
+                database.article(id, "Ann Lee met the council.").await;
+                database.enqueue(id).await;
+            }
+        }
+    }
+
+    async fn expire_leases(&self) {
+        match self {
+            Self::Memory(store) => store.expire_leases(),
+            Self::Postgres(database, _) => {
+                let sql = "UPDATE nerd.jobs SET leased_until = now() - interval '1 second' WHERE state = 'leased'";
+                database.client.execute(sql, &[]).await.unwrap();
+            }
+        }
+    }
+
+    async fn make_due(&self) {
+        match self {
+            Self::Memory(store) => store.make_due(),
+            Self::Postgres(database, _) => {
+                database.client.execute("UPDATE nerd.jobs SET run_at = now()", &[]).await.unwrap();
+            }
+        }
+    }
+
+    async fn claim(&self, limit: u32) -> Batch {
+        self.store().claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap()
+    }
+}
+
+fn ids(batch: &Batch) -> Vec<&str> {
+    let mut ids: Vec<&str> = batch.articles.iter().map(|a| a.id.as_str()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn annotated(article: &ClaimedArticle) -> AnnotatedArticle {
+    let entity = Entity { text: "Ann Lee".to_owned(), label: "PERSON".into(), start: 0, end: 7, score: 0.9 };
+    AnnotatedArticle { article: article.clone(), entities: vec![entity] }
+}
+
+fn rejection(article: &ClaimedArticle, weight: u32) -> Rejection {
+    Rejection { article: article.clone(), error: "it would not".to_owned(), weight }
+}
+
+async fn no_article_is_claimed_twice(f: &Fixture) {
+    for id in ["a", "b", "c"] {
+        f.add(id).await;
+    }
+    let (first, second) = (f.claim(2).await, f.claim(2).await);
+    assert_eq!((first.articles.len(), second.articles.len()), (2, 1));
+    assert!(ids(&first).iter().all(|id| !ids(&second).contains(id)));
+    assert!(f.claim(2).await.articles.is_empty());
+    let backlog = f.store().backlog().await.unwrap();
+    assert_eq!((backlog.pending, backlog.leased, backlog.quarantined), (0, 3, 0));
+}
+
+async fn completion_ends_the_job(f: &Fixture) {
+    f.add("a").await;
+    let batch = f.claim(5).await;
+    let completion = f.store().complete(batch.token, &[annotated(&batch.articles[0])]).await.unwrap();
+    assert_eq!((completion.done.len(), completion.lease_lost.len(), completion.rows), (1, 0, 1));
+    assert_eq!(f.store().backlog().await.unwrap().leased, 0);
+    assert!(f.claim(5).await.articles.is_empty());
+}
+
+async fn a_late_writer_loses(f: &Fixture) {
+    f.add("a").await;
+    let old = f.claim(1).await;
+    f.expire_leases().await;
+    assert_eq!(f.store().sweep().await.unwrap().returned, 1);
+    let new = f.claim(1).await;
+    assert_eq!(new.articles.len(), 1);
+    let late = f.store().complete(old.token, &[annotated(&old.articles[0])]).await.unwrap();
+    assert_eq!((late.done.len(), late.lease_lost.len()), (0, 1));
+    let late = f.store().reject(old.token, &[rejection(&old.articles[0], 1)]).await.unwrap();
+    assert_eq!(late.lease_lost.len(), 1);
+    assert_eq!(f.store().release(old.token, &[old.articles[0].id.clone()]).await.unwrap(), 0);
+    let completion = f.store().complete(new.token, &[annotated(&new.articles[0])]).await.unwrap();
+    assert_eq!(completion.done.len(), 1);
+}
+
+async fn a_release_burns_no_attempt(f: &Fixture) {
+    f.add("a").await;
+    let batch = f.claim(1).await;
+    assert_eq!(f.store().release(batch.token, &[batch.articles[0].id.clone()]).await.unwrap(), 1);
+    let again = f.claim(1).await;
+    assert_eq!((again.articles[0].attempts, again.articles[0].crashes), (0, 0));
+}
+
+async fn failures_end_in_quarantine(f: &Fixture) {
+    f.add("a").await;
+    for attempt in 0..3 {
+        f.make_due().await;
+        let batch = f.claim(1).await;
+        assert_eq!(batch.articles[0].attempts, attempt);
+        let outcome = f.store().reject(batch.token, &[rejection(&batch.articles[0], 1)]).await.unwrap();
+        assert_eq!((outcome.retried.len(), outcome.quarantined.len()), if attempt < 2 { (1, 0) } else { (0, 1) });
+    }
+    f.make_due().await;
+    assert!(f.claim(1).await.articles.is_empty());
+    assert_eq!(f.store().backlog().await.unwrap().quarantined, 1);
+}
+
+async fn a_heavy_failure_counts_for_more(f: &Fixture) {
+    f.add("a").await;
+    let batch = f.claim(1).await;
+    let outcome = f.store().reject(batch.token, &[rejection(&batch.articles[0], 3)]).await.unwrap();
+    assert_eq!(outcome.quarantined.len(), 1);
+}
+
+async fn a_failed_article_is_tried_alone(f: &Fixture) {
+    for id in ["a", "b", "c"] {
+        f.add(id).await;
+    }
+    let batch = f.claim(1).await;
+    let culprit = batch.articles[0].id.clone();
+    f.store().reject(batch.token, &[rejection(&batch.articles[0], 1)]).await.unwrap();
+    f.make_due().await;
+    let alone = f.claim(5).await;
+    assert_eq!(ids(&alone), [culprit.as_str()]);
+    assert_eq!(f.claim(5).await.articles.len(), 2);
+}
+
+/// Deaths of the process count against an article only where it was tried alone.
+async fn crashes_lead_to_a_lone_try_then_to_quarantine(f: &Fixture) {
+    f.add("a").await;
+    f.add("b").await;
+    for _ in 0..2 {
+        assert_eq!(f.claim(5).await.articles.len(), 2);
+        f.expire_leases().await;
+        assert_eq!(f.store().sweep().await.unwrap().returned, 2);
+    }
+    let alone = f.claim(5).await;
+    assert_eq!((alone.articles.len(), alone.articles[0].attempts, alone.articles[0].crashes), (1, 0, 2));
+    f.expire_leases().await;
+    assert_eq!(f.store().sweep().await.unwrap().returned, 1);
+    // The other one, innocent, is done; the culprit dies alone once more.
+    let mut quarantined = 0;
+    for _ in 0..4 {
+        let batch = f.claim(5).await;
+        match batch.articles.first() {
+            Some(article) if article.id != alone.articles[0].id => {
+                f.store().complete(batch.token, &[annotated(article)]).await.unwrap();
+            }
+            _ => {}
+        }
+        f.expire_leases().await;
+        quarantined += f.store().sweep().await.unwrap().quarantined;
+    }
+    assert_eq!(quarantined, 1);
+    let backlog = f.store().backlog().await.unwrap();
+    assert_eq!((backlog.pending, backlog.leased, backlog.quarantined), (0, 0, 1));
+}
+
+async fn a_renewed_lease_lives_on(f: &Fixture) {
+    f.add("a").await;
+    let batch = f.claim(1).await;
+    f.expire_leases().await;
+    assert_eq!(f.store().renew(&[batch.token], Duration::from_secs(60)).await.unwrap(), 1);
+    assert_eq!(f.store().sweep().await.unwrap().returned, 0);
+    assert_eq!(f.store().complete(batch.token, &[annotated(&batch.articles[0])]).await.unwrap().done.len(), 1);
+}
+
+async fn only_the_source_asked_for(f: &Fixture) {
+    f.add("a").await;
+    let request = |source: &str| ClaimRequest { limit: 5, lease: Duration::from_secs(60), source: Some(source.to_owned()) };
+    assert!(f.store().claim(&request("Gazette")).await.unwrap().articles.is_empty());
+    assert_eq!(f.store().claim(&request("gazette")).await.unwrap().articles.len(), 1);
+}
+
+async fn loads_are_recorded(f: &Fixture) {
+    let record = LoadRecord {
+        boot_id: Uuid::new_v4(),
+        host: "h".to_owned(),
+        command: "run".to_owned(),
+        worker: 0,
+        model: "m".to_owned(),
+        sha256: "0".repeat(64),
+        reason: "startup".to_owned(),
+        seconds: 0.1,
+        rss_before_bytes: 1,
+        rss_after_bytes: 2,
+        pool_size: 1,
+    };
+    f.store().record_load(&record).await.unwrap();
+    assert_eq!(f.store().backlog().await.unwrap().model_loads_24h, 1);
+}
+
+macro_rules! contract {
+    ($($case:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test] async fn $case() { super::$case(&super::Fixture::memory()).await; })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $case() { super::$case(&super::Fixture::postgres().await).await; })*
+        }
+    };
+}
+
+contract!(
+    no_article_is_claimed_twice,
+    completion_ends_the_job,
+    a_late_writer_loses,
+    a_release_burns_no_attempt,
+    failures_end_in_quarantine,
+    a_heavy_failure_counts_for_more,
+    a_failed_article_is_tried_alone,
+    crashes_lead_to_a_lone_try_then_to_quarantine,
+    a_renewed_lease_lives_on,
+    only_the_source_asked_for,
+    loads_are_recorded,
+);
