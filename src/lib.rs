@@ -15,3 +15,6 @@ pub mod settings;
 // floor 2: the outside
 pub mod engine;
 pub mod store;
+
+// floor 3: the actors
+pub mod actors;

@@ -15,6 +15,9 @@ mod window;
 
 pub use transformer::{EngineOptions, TransformerFactory};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::domain::Entity;
 
 /// Why an engine could not be built or a whole call failed.
@@ -52,10 +55,26 @@ pub struct Work {
     pub infer_seconds: f64,
 }
 
+/// Counts the steps of a call, so that another thread can tell a long call from a stalled one.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// Notes a step: a text tokenized, a batch of windows computed.
+    pub fn step(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn steps(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A model that is ready to work, owned by one thread (tensors are not `Sync`).
 pub trait NerEngine {
     /// Annotates texts. A text's entities are the same whatever its neighbours are. May panic (native code): call it under `catch_unwind`.
-    fn annotate(&mut self, texts: &[&str]) -> Result<Annotation, EngineError>;
+    /// Notes a step of `progress` at least every few hundred milliseconds while all is well.
+    fn annotate(&mut self, texts: &[&str], progress: &Progress) -> Result<Annotation, EngineError>;
 }
 
 /// Builds engines over one set of weights: the weights are read once by the factory's constructor, each `build` attaches to them.

@@ -1,13 +1,13 @@
 //! A fake engine for tests of everything above it: does on cue what a real one does only on bad days.
 //!
-//! Cues inside a text: `[[panic]]`, `[[error]]` (the call fails), `[[text-error]]` (that text fails), `[[stall:MILLISECONDS]]`.
-//! Without one, every capitalised word is an entity of the label `NAME`.
+//! Cues inside a text: `[[panic]]`, `[[error]]` (the call fails), `[[text-error]]` (that text fails), `[[stall]]` (no progress until
+//! [`ScriptedFactory::open_gate`]). Without one, every capitalised word is an entity of the label `NAME`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, TextError, Work};
+use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Progress, TextError, Work};
 use crate::domain::Entity;
 
 /// Counts its builds and can refuse them.
@@ -18,6 +18,33 @@ pub struct ScriptedFactory {
     pub failing_builds: AtomicU64,
     /// Calls of `annotate`, over all engines.
     pub calls: Arc<AtomicU64>,
+    /// What the next builds fail with for good, if anything.
+    pub permanent_failure: Mutex<Option<String>>,
+    gate: Arc<Gate>,
+}
+
+/// Holds back stalled calls.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn wait(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*open {
+            open = self.opened.wait(open).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl ScriptedFactory {
+    /// Lets every stalled call go on.
+    pub fn open_gate(&self) {
+        *self.gate.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.gate.opened.notify_all();
+    }
 }
 
 impl Default for ScriptedFactory {
@@ -30,18 +57,28 @@ impl Default for ScriptedFactory {
             device: "cpu".to_owned(),
             labels: vec!["NAME".to_owned()],
         };
-        Self { info, builds: AtomicU64::new(0), failing_builds: AtomicU64::new(0), calls: Arc::default() }
+        Self {
+            info,
+            builds: AtomicU64::new(0),
+            failing_builds: AtomicU64::new(0),
+            calls: Arc::default(),
+            permanent_failure: Mutex::default(),
+            gate: Arc::default(),
+        }
     }
 }
 
 impl EngineFactory for ScriptedFactory {
     fn build(&self) -> Result<Box<dyn NerEngine>, EngineError> {
+        if let Some(message) = self.permanent_failure.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Err(EngineError::Permanent(message));
+        }
         let refused = self.failing_builds.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
         if refused {
             return Err(EngineError::Transient("the script refuses this build".to_owned()));
         }
         self.builds.fetch_add(1, Ordering::SeqCst);
-        Ok(Box::new(ScriptedEngine { calls: self.calls.clone() }))
+        Ok(Box::new(ScriptedEngine { calls: self.calls.clone(), gate: self.gate.clone() }))
     }
 
     fn model(&self) -> &ModelInfo {
@@ -55,10 +92,11 @@ impl EngineFactory for ScriptedFactory {
 
 struct ScriptedEngine {
     calls: Arc<AtomicU64>,
+    gate: Arc<Gate>,
 }
 
 impl NerEngine for ScriptedEngine {
-    fn annotate(&mut self, texts: &[&str]) -> Result<Annotation, EngineError> {
+    fn annotate(&mut self, texts: &[&str], progress: &Progress) -> Result<Annotation, EngineError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let mut annotation = Annotation::default();
         for text in texts {
@@ -66,9 +104,10 @@ impl NerEngine for ScriptedEngine {
             if text.contains("[[error]]") {
                 return Err(EngineError::Transient("error on cue".to_owned()));
             }
-            if let Some(milliseconds) = text.split_once("[[stall:").and_then(|(_, rest)| rest.split_once("]]")) {
-                std::thread::sleep(Duration::from_millis(milliseconds.0.parse().unwrap_or(0)));
+            if text.contains("[[stall]]") {
+                self.gate.wait();
             }
+            progress.step();
             annotation.texts.push(if text.contains("[[text-error]]") {
                 Err(TextError("text error on cue".to_owned()))
             } else {

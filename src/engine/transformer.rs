@@ -14,7 +14,7 @@ use super::sentences::sentence_starts;
 use super::tokenizer::{Piece, Tokenizer};
 use super::weights::SharedWeights;
 use super::window::windows;
-use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Work};
+use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Progress, Work};
 use crate::domain::{DeviceChoice, Entity, PrecisionChoice};
 
 /// What the configuration says of the engine.
@@ -112,7 +112,7 @@ struct Prepared {
 }
 
 impl NerEngine for TransformerEngine {
-    fn annotate(&mut self, texts: &[&str]) -> Result<Annotation, EngineError> {
+    fn annotate(&mut self, texts: &[&str], progress: &Progress) -> Result<Annotation, EngineError> {
         let mut work = Work::default();
         let mut found: Vec<Vec<Entity>> = texts.iter().map(|_| Vec::new()).collect();
         let mut begin = 0;
@@ -121,13 +121,14 @@ impl NerEngine for TransformerEngine {
             let (mut group, mut pieces, mut end) = (Vec::new(), 0, begin);
             while end < texts.len() && (pieces < GROUP_PIECES || end == begin) {
                 let prepared = self.prepare(texts[end], &mut work)?;
+                progress.step();
                 pieces += prepared.pieces.len();
                 group.push(prepared);
                 end += 1;
             }
             work.tokenize_seconds += tokenizing.elapsed().as_secs_f64();
             let inferring = Instant::now();
-            self.infer(&texts[begin..end], &group, &mut found[begin..end], &mut work);
+            self.infer(&texts[begin..end], &group, &mut found[begin..end], &mut work, progress);
             work.infer_seconds += inferring.elapsed().as_secs_f64();
             begin = end;
         }
@@ -154,7 +155,7 @@ impl TransformerEngine {
         Ok(Prepared { pieces, windows })
     }
 
-    fn infer(&self, texts: &[&str], group: &[Prepared], found: &mut [Vec<Entity>], work: &mut Work) {
+    fn infer(&self, texts: &[&str], group: &[Prepared], found: &mut [Vec<Entity>], work: &mut Work, progress: &Progress) {
         let windows: Vec<(usize, Range<usize>)> =
             group.iter().enumerate().flat_map(|(text, p)| p.windows.iter().map(move |w| (text, w.clone()))).collect();
         let lengths: Vec<usize> = windows.iter().map(|(_, window)| window.len() + 2).collect();
@@ -165,6 +166,7 @@ impl TransformerEngine {
             work.content_tokens += content as u64;
             work.padding_tokens += (length * batch.len() - content) as u64;
             let logits = self.classifier.logits(&input);
+            progress.step();
             for (row, &index) in batch.iter().enumerate() {
                 let (text, window) = &windows[index];
                 self.decode(texts[*text], &group[*text].pieces, window, &logits, row * length + 1, &mut found[*text]);

@@ -1,0 +1,202 @@
+//! The keeper: what must happen now and then beside the flow. It renews leases, returns expired ones, walks for new articles,
+//! writes the ledger and reads the backlog; each duty on a timer of its own, none of them able to stop the others.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::Notify;
+
+use super::fatal::{DeathWatch, Fatal};
+use super::health::{Health, STAMP_EVERY, Watched};
+use super::in_flight::Ledger;
+use super::messages::Record;
+use crate::backoff::Backoff;
+use crate::metrics::Metrics;
+use crate::store::{ArticleStore, LoadRecord, StoreError};
+
+const BACKLOG_EVERY: Duration = Duration::from_secs(10);
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+const LEDGER_RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(30) };
+
+#[derive(Clone, Debug)]
+pub struct KeeperOptions {
+    pub lease: Duration,
+    /// Zero: no walk.
+    pub discovery_interval: Duration,
+    pub reconcile_interval: Duration,
+    pub chunk_pause: Duration,
+}
+
+#[derive(Clone)]
+pub struct KeeperParts {
+    pub store: Arc<dyn ArticleStore>,
+    pub ledger: Arc<Ledger>,
+    pub health: Arc<Health>,
+    pub metrics: Arc<Metrics>,
+    /// Rung when a walk found something.
+    pub bell: Arc<Notify>,
+    /// Idle, used and awaited connections, where the store has a pool.
+    pub pool_status: Option<Arc<dyn Fn() -> (u64, u64, u64) + Send + Sync>>,
+}
+
+pub struct Keeper {
+    options: KeeperOptions,
+    parts: KeeperParts,
+    unrecorded: VecDeque<LoadRecord>,
+    recording: bool,
+    _watch: DeathWatch,
+}
+
+impl Keeper {
+    pub fn new(options: KeeperOptions, parts: KeeperParts, fatal: &Fatal) -> Self {
+        Self { options, parts, unrecorded: VecDeque::new(), recording: false, _watch: fatal.watch("keeper") }
+    }
+
+    /// Writes the oldest unrecorded load; while the database is away it stays and is tried again.
+    fn record_next(&mut self, attempt: u32, ctx: &mut Context<Self>) {
+        let Some(record) = self.unrecorded.front().cloned() else {
+            self.recording = false;
+            return;
+        };
+        self.recording = true;
+        let parts = self.parts.clone();
+        let writing = async move { parts.told(parts.store.record_load(&record).await) };
+        ctx.spawn(writing.into_actor(self).map(move |written, this: &mut Self, ctx| {
+            if written.is_some() {
+                this.unrecorded.pop_front();
+                this.record_next(0, ctx);
+            } else {
+                let pause = LEDGER_RETRY.delay(attempt, rand::random());
+                ctx.run_later(pause, move |this, ctx| this.record_next(attempt + 1, ctx));
+            }
+        }));
+    }
+}
+
+impl Actor for Keeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(STAMP_EVERY, |this, _| this.parts.health.stamp(Watched::Keeper));
+        ctx.run_interval(UPKEEP_EVERY, |this, _| this.parts.metrics.upkeep());
+        let (options, parts) = (self.options.clone(), self.parts.clone());
+        ctx.spawn(async move { parts.heartbeats(options.lease).await }.into_actor(self));
+        let parts = self.parts.clone();
+        ctx.spawn(async move { parts.sweeps(options.lease).await }.into_actor(self));
+        let parts = self.parts.clone();
+        ctx.spawn(async move { parts.backlogs().await }.into_actor(self));
+        let parts = self.parts.clone();
+        if !options.discovery_interval.is_zero() {
+            ctx.spawn(async move { parts.discoveries(options.discovery_interval).await }.into_actor(self));
+        }
+        let parts = self.parts.clone();
+        if !options.reconcile_interval.is_zero() {
+            ctx.spawn(async move { parts.reconciliations(options.reconcile_interval, options.chunk_pause).await }.into_actor(self));
+        }
+    }
+}
+
+impl Handler<Record> for Keeper {
+    type Result = ();
+
+    fn handle(&mut self, message: Record, ctx: &mut Context<Self>) {
+        self.unrecorded.push_back(message.0);
+        if !self.recording {
+            self.record_next(0, ctx);
+        }
+    }
+}
+
+impl KeeperParts {
+    async fn heartbeats(&self, lease: Duration) {
+        loop {
+            tokio::time::sleep(lease / 3).await;
+            let tokens = self.ledger.tokens();
+            if !tokens.is_empty() {
+                self.told(self.store.renew(&tokens, lease).await);
+            }
+        }
+    }
+
+    async fn sweeps(&self, lease: Duration) {
+        loop {
+            if let Some(outcome) = self.told(self.store.sweep().await)
+                && outcome.returned + outcome.quarantined > 0
+            {
+                tracing::warn!(returned = outcome.returned, quarantined = outcome.quarantined, "leases of a process that is gone");
+                self.metrics.articles("quarantined", outcome.quarantined);
+                self.bell.notify_one();
+            }
+            tokio::time::sleep(jittered((lease / 3).min(Duration::from_secs(30)))).await;
+        }
+    }
+
+    async fn backlogs(&self) {
+        loop {
+            if let Some(backlog) = self.told(self.store.backlog().await) {
+                self.metrics.backlog(
+                    backlog.pending,
+                    backlog.leased,
+                    backlog.quarantined,
+                    backlog.oldest_age_seconds,
+                    backlog.model_loads_24h,
+                );
+            }
+            if let Some(status) = &self.pool_status {
+                let (idle, in_use, waiting) = status();
+                self.metrics.db_pool(idle, in_use, waiting);
+            }
+            tokio::time::sleep(BACKLOG_EVERY).await;
+        }
+    }
+
+    async fn discoveries(&self, every: Duration) {
+        loop {
+            if let Some(found) = self.told(self.store.discover().await)
+                && found > 0
+            {
+                tracing::info!(articles = found, "new articles found");
+                self.bell.notify_one();
+            }
+            tokio::time::sleep(jittered(every)).await;
+        }
+    }
+
+    async fn reconciliations(&self, every: Duration, pause: Duration) {
+        loop {
+            match self.told(self.store.reconcile_chunk(every).await) {
+                Some(Some(found)) => {
+                    if found > 0 {
+                        tracing::info!(articles = found, "articles found by the walk over the whole table");
+                        self.bell.notify_one();
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+                Some(None) | None => tokio::time::sleep(jittered(Duration::from_secs(60).min(every))).await,
+            }
+        }
+    }
+
+    /// Counts and shows a failure; the duty's timer is its retry.
+    fn told<T>(&self, result: Result<T, StoreError>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.health.database(Ok(()));
+                Some(value)
+            }
+            Err(error) => {
+                self.metrics.db_error(error.kind());
+                tracing::debug!(%error, "a duty of the keeper failed");
+                self.health.database(Err(error.to_string()));
+                None
+            }
+        }
+    }
+}
+
+/// Between four fifths and six fifths: daemons on one queue drift apart.
+fn jittered(duration: Duration) -> Duration {
+    duration.mul_f64(0.8 + 0.4 * rand::random::<f64>())
+}

@@ -1,0 +1,82 @@
+//! Every message between actors.
+
+use std::sync::Arc;
+
+use actix::Message;
+
+use super::in_flight::InFlight;
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection};
+use crate::engine::Annotation;
+use crate::store::LoadRecord;
+
+/// Poller to supervisor: a claimed batch.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Assign {
+    pub batch: Batch,
+    pub in_flight: Arc<InFlight>,
+}
+
+/// Supervisor to worker: build the engine (again) on your own thread. The reply is a value: a failed load is no panic.
+#[derive(Message)]
+#[rtype(result = "Result<Built, BuildFailure>")]
+pub struct Build;
+
+/// A built and warmed-up engine.
+#[derive(Clone, Copy, Debug)]
+pub struct Built {
+    pub seconds: f64,
+    pub resident_before: u64,
+    pub resident_after: u64,
+}
+
+/// Why an engine could not be built.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BuildFailure {
+    /// Trying again cannot help.
+    Permanent(String),
+    Transient(String),
+}
+
+/// Supervisor to worker: texts to annotate in one call.
+#[derive(Message)]
+#[rtype(result = "Result<Annotation, CallFailure>")]
+pub struct Annotate {
+    pub texts: Vec<Arc<str>>,
+}
+
+/// Why a whole call failed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CallFailure {
+    /// A caught panic; the engine was dropped and must be built anew.
+    Panic(String),
+    /// The engine said so and lives on.
+    Error(String),
+}
+
+/// Supervisor to writer: what became of (a part of) a batch.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Persist {
+    pub token: ClaimToken,
+    pub annotated: Vec<AnnotatedArticle>,
+    pub rejected: Vec<Rejection>,
+    /// Given back untried, at shutdown.
+    pub released: Vec<ArticleId>,
+    pub in_flight: Arc<InFlight>,
+}
+
+/// Application to supervisor: give back what has not begun; what runs may end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+/// Application to supervisor: the time is over, give back what still runs too.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Abandon;
+
+/// Supervisor to keeper: one more row for the ledger.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Record(pub LoadRecord);

@@ -1,0 +1,27 @@
+//! The actors' floor. Data goes one way, only permits come back:
+//!
+//! ```text
+//! PostgreSQL ─claim→ Poller ─Assign→ PoolSupervisor ─Annotate→ Worker × N ─reply→ PoolSupervisor ─Persist→ Writer ─commit→ PostgreSQL
+//!                      ▲                                                                                 │
+//!                      └────────────── permits: two a ready worker, inside InFlight, freed by commit ────┘
+//! Keeper: heartbeats, expired leases, discovery walks, ledger, backlog — beside the flow, on timers.
+//! ```
+//!
+//! Queues: what is in flight is bounded by the permits (one batch at work and one waiting for each ready worker), so mailboxes
+//! stay short by construction; their capacity is no limit that anything relies on.
+//!
+//! Rules: an actor knows the others by address or recipient only; none holds a strong address upward; every decision that can
+//! be pure is in `slot`, `permits` or `backoff`; whoever dies raises [`fatal::Fatal`].
+
+pub mod fatal;
+pub mod health;
+pub mod in_flight;
+pub mod job;
+pub mod keeper;
+pub mod messages;
+pub mod permits;
+pub mod poller;
+pub mod slot;
+pub mod supervisor;
+pub mod worker;
+pub mod writer;

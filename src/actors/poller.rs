@@ -1,0 +1,154 @@
+//! The poller: takes a permit, claims a batch, hands it on. A notification ends its pause; polling with jitter is the truth.
+//! For a batch job it stops at a limit or at the first claim that finds nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::fatal::{DeathWatch, Fatal};
+use super::health::{Health, STAMP_EVERY, Watched};
+use super::in_flight::{InFlight, Ledger};
+use super::messages::Assign;
+use super::permits::Permits;
+use crate::backoff::Backoff;
+use crate::metrics::Metrics;
+use crate::store::{ArticleStore, ClaimRequest};
+
+/// Pauses after a failed claim.
+const AWAY: Backoff = Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(15) };
+
+/// How long the poller goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Until it is stopped.
+    Endless,
+    /// Until so many articles were claimed, or a claim found nothing.
+    Once { limit: Option<u64> },
+}
+
+#[derive(Clone, Debug)]
+pub struct PollOptions {
+    pub batch_articles: u32,
+    pub source: Option<String>,
+    pub lease: Duration,
+    pub poll_interval: Duration,
+    pub idle_poll_interval: Duration,
+    pub span: Span,
+}
+
+pub struct PollParts {
+    pub store: Arc<dyn ArticleStore>,
+    pub supervisor: Recipient<Assign>,
+    pub permits: Arc<Permits>,
+    pub ledger: Arc<Ledger>,
+    pub health: Arc<Health>,
+    pub metrics: Arc<Metrics>,
+    /// Rung by notifications.
+    pub bell: Arc<Notify>,
+    /// Cancelled: no more claims.
+    pub stop: CancellationToken,
+    /// Cancelled by the poller when its span is over.
+    pub finished: CancellationToken,
+}
+
+pub struct Poller {
+    cycle: Option<(PollOptions, PollParts)>,
+    health: Arc<Health>,
+    _watch: DeathWatch,
+}
+
+impl Poller {
+    pub fn new(options: PollOptions, parts: PollParts, fatal: &Fatal) -> Self {
+        let health = parts.health.clone();
+        Self { cycle: Some((options, parts)), health, _watch: fatal.watch("poller") }
+    }
+}
+
+impl Actor for Poller {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(STAMP_EVERY, |this, _| this.health.stamp(Watched::Poller));
+        if let Some((options, parts)) = self.cycle.take() {
+            let stop = parts.stop.clone();
+            let polling = async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = poll(&options, &parts) => {}
+                }
+                parts.finished.cancel();
+            };
+            ctx.spawn(polling.into_actor(self));
+        }
+    }
+}
+
+/// Claims until the span is over. Cancelled only while it waits: a claim that was sent is always followed by its message.
+async fn poll(options: &PollOptions, parts: &PollParts) {
+    let (mut empty, mut failed, mut claimed) = (0u32, 0u32, 0u64);
+    loop {
+        let left = match options.span {
+            Span::Once { limit: Some(limit) } => u32::try_from(limit - claimed).unwrap_or(u32::MAX),
+            _ => u32::MAX,
+        };
+        if left == 0 {
+            return;
+        }
+        let permit = parts.permits.acquire().await;
+        let request = ClaimRequest { limit: options.batch_articles.min(left), lease: options.lease, source: options.source.clone() };
+        let pause = match claim(parts, request).await {
+            Ok(batch) if batch.articles.is_empty() => {
+                failed = 0;
+                drop(permit);
+                if options.span != Span::Endless {
+                    return;
+                }
+                let longest = Backoff { base: options.poll_interval * 2, cap: options.idle_poll_interval * 2 };
+                // Jitter around the interval: daemons on one queue drift apart.
+                let pause = longest.delay(empty, rand::random());
+                empty += 1;
+                pause
+            }
+            Ok(batch) => {
+                (empty, failed) = (0, 0);
+                claimed += batch.articles.len() as u64;
+                parts.metrics.batch(batch.articles.len() as u64);
+                let in_flight = InFlight::new(batch.token, batch.articles.len(), permit, parts.ledger.clone(), parts.metrics.clone());
+                parts.supervisor.do_send(Assign { batch, in_flight });
+                continue;
+            }
+            Err(()) => {
+                drop(permit);
+                let pause = AWAY.delay(failed, rand::random());
+                failed += 1;
+                pause
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = parts.bell.notified(), if failed == 0 => empty = 0,
+        }
+    }
+}
+
+/// One claim, on a task of its own: a stop in the middle must not lose articles that the database has already leased.
+async fn claim(parts: &PollParts, request: ClaimRequest) -> Result<crate::domain::Batch, ()> {
+    let started = Instant::now();
+    let result = parts.store.claim(&request).await;
+    parts.metrics.stage("claim", started.elapsed().as_secs_f64());
+    match result {
+        Ok(batch) => {
+            parts.health.database(Ok(()));
+            Ok(batch)
+        }
+        Err(error) => {
+            parts.metrics.db_error(error.kind());
+            tracing::debug!(%error, "the claim failed");
+            parts.health.database(Err(error.to_string()));
+            Err(())
+        }
+    }
+}
