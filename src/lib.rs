@@ -18,3 +18,11 @@ pub mod store;
 
 // floor 3: the actors
 pub mod actors;
+
+// floor 4: to the outside
+pub mod http;
+pub mod logging;
+
+// floor 5: the hall, and the door
+pub mod app;
+pub mod cli;

@@ -1,3 +1,16 @@
-//! The hall: parses the command line and hands over.
+//! The door: hands over to the command line and turns its answer into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match nerd::cli::main() {
+        Ok(code) => {
+            // Threads of native code may still run after a forced end: no destructor may wait for them.
+            std::process::exit(i32::from(code))
+        }
+        Err(error) => {
+            eprintln!("nerd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

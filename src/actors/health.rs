@@ -106,12 +106,8 @@ impl Health {
     /// The outcome of the latest statement.
     pub fn database(&self, outcome: Result<(), String>) {
         let mut state = self.state();
-        let changed = match (&state.database, &outcome) {
-            (Some(Ok(())), Ok(())) => false,
-            (Some(Err(_)), Err(_)) => false,
-            (None, Ok(())) => false,
-            _ => true,
-        };
+        let was_away = matches!(state.database, Some(Err(_)));
+        let changed = was_away != outcome.is_err();
         if changed {
             match &outcome {
                 Ok(()) => tracing::info!("the database answers again"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::fatal::{DeathWatch, Fatal};
 use super::health::{Health, STAMP_EVERY, Watched};
@@ -19,6 +20,9 @@ use crate::store::{ArticleStore, LoadRecord, StoreError};
 const BACKLOG_EVERY: Duration = Duration::from_secs(10);
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const LEDGER_RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(30) };
+
+/// Asks a pool for its idle, used and awaited connections.
+pub type PoolStatus = Arc<dyn Fn() -> (u64, u64, u64) + Send + Sync>;
 
 #[derive(Clone, Debug)]
 pub struct KeeperOptions {
@@ -38,7 +42,9 @@ pub struct KeeperParts {
     /// Rung when a walk found something.
     pub bell: Arc<Notify>,
     /// Idle, used and awaited connections, where the store has a pool.
-    pub pool_status: Option<Arc<dyn Fn() -> (u64, u64, u64) + Send + Sync>>,
+    pub pool_status: Option<PoolStatus>,
+    /// Cancelled once the schema was found fit: no duty begins before.
+    pub opened: CancellationToken,
 }
 
 pub struct Keeper {
@@ -62,7 +68,10 @@ impl Keeper {
         };
         self.recording = true;
         let parts = self.parts.clone();
-        let writing = async move { parts.told(parts.store.record_load(&record).await) };
+        let writing = async move {
+            parts.opened.cancelled().await;
+            parts.told(parts.store.record_load(&record).await)
+        };
         ctx.spawn(writing.into_actor(self).map(move |written, this: &mut Self, ctx| {
             if written.is_some() {
                 this.unrecorded.pop_front();
@@ -82,18 +91,48 @@ impl Actor for Keeper {
         ctx.run_interval(STAMP_EVERY, |this, _| this.parts.health.stamp(Watched::Keeper));
         ctx.run_interval(UPKEEP_EVERY, |this, _| this.parts.metrics.upkeep());
         let (options, parts) = (self.options.clone(), self.parts.clone());
-        ctx.spawn(async move { parts.heartbeats(options.lease).await }.into_actor(self));
+        ctx.spawn(
+            async move {
+                parts.opened.cancelled().await;
+                parts.heartbeats(options.lease).await
+            }
+            .into_actor(self),
+        );
         let parts = self.parts.clone();
-        ctx.spawn(async move { parts.sweeps(options.lease).await }.into_actor(self));
+        ctx.spawn(
+            async move {
+                parts.opened.cancelled().await;
+                parts.sweeps(options.lease).await
+            }
+            .into_actor(self),
+        );
         let parts = self.parts.clone();
-        ctx.spawn(async move { parts.backlogs().await }.into_actor(self));
+        ctx.spawn(
+            async move {
+                parts.opened.cancelled().await;
+                parts.backlogs().await
+            }
+            .into_actor(self),
+        );
         let parts = self.parts.clone();
         if !options.discovery_interval.is_zero() {
-            ctx.spawn(async move { parts.discoveries(options.discovery_interval).await }.into_actor(self));
+            ctx.spawn(
+                async move {
+                    parts.opened.cancelled().await;
+                    parts.discoveries(options.discovery_interval).await
+                }
+                .into_actor(self),
+            );
         }
         let parts = self.parts.clone();
         if !options.reconcile_interval.is_zero() {
-            ctx.spawn(async move { parts.reconciliations(options.reconcile_interval, options.chunk_pause).await }.into_actor(self));
+            ctx.spawn(
+                async move {
+                    parts.opened.cancelled().await;
+                    parts.reconciliations(options.reconcile_interval, options.chunk_pause).await
+                }
+                .into_actor(self),
+            );
         }
     }
 }

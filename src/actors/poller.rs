@@ -73,12 +73,8 @@ impl Actor for Poller {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(STAMP_EVERY, |this, _| this.health.stamp(Watched::Poller));
         if let Some((options, parts)) = self.cycle.take() {
-            let stop = parts.stop.clone();
             let polling = async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = poll(&options, &parts) => {}
-                }
+                poll(&options, &parts).await;
                 parts.finished.cancel();
             };
             ctx.spawn(polling.into_actor(self));
@@ -86,7 +82,8 @@ impl Actor for Poller {
     }
 }
 
-/// Claims until the span is over. Cancelled only while it waits: a claim that was sent is always followed by its message.
+/// Claims until the span is over. Stopped only while it waits: a claim that was sent is always followed by its message, lest
+/// articles stay leased that nobody knows of.
 async fn poll(options: &PollOptions, parts: &PollParts) {
     let (mut empty, mut failed, mut claimed) = (0u32, 0u32, 0u64);
     loop {
@@ -97,7 +94,11 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
         if left == 0 {
             return;
         }
-        let permit = parts.permits.acquire().await;
+        let permit = tokio::select! {
+            biased;
+            () = parts.stop.cancelled() => return,
+            permit = parts.permits.acquire() => permit,
+        };
         let request = ClaimRequest { limit: options.batch_articles.min(left), lease: options.lease, source: options.source.clone() };
         let pause = match claim(parts, request).await {
             Ok(batch) if batch.articles.is_empty() => {
@@ -128,13 +129,13 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
             }
         };
         tokio::select! {
+            () = parts.stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
             () = parts.bell.notified(), if failed == 0 => empty = 0,
         }
     }
 }
 
-/// One claim, on a task of its own: a stop in the middle must not lose articles that the database has already leased.
 async fn claim(parts: &PollParts, request: ClaimRequest) -> Result<crate::domain::Batch, ()> {
     let started = Instant::now();
     let result = parts.store.claim(&request).await;

@@ -47,6 +47,13 @@ struct Shared {
 }
 
 impl TransformerFactory {
+    /// What a directory says of its model, its weights unread: the digest is the manifest's, or empty where there is none.
+    pub fn describe(options: &EngineOptions) -> Result<ModelInfo, EngineError> {
+        let placement = Placement::choose(options.device, options.precision)?;
+        let model = ModelDirectory::open(&options.model_directory)?;
+        Ok(model_info(&model, placement, model.expected.as_ref().map_or_else(String::new, |(sha256, _)| sha256.clone())))
+    }
+
     /// Checks the model directory and reads the weights: the one read of the process.
     pub fn load(options: &EngineOptions) -> Result<Self, EngineError> {
         let placement = Placement::choose(options.device, options.precision)?;
@@ -54,14 +61,7 @@ impl TransformerFactory {
         let tokenizer = Tokenizer::load(&model.path, model.lowercase, model.token_types)?;
         let weights = SharedWeights::read(&model, placement.kind, placement.device)?;
         let labels = Labels::new(&model.labels);
-        let info = ModelInfo {
-            name: model.name.clone(),
-            version: model.version.clone(),
-            sha256: weights.sha256.clone(),
-            precision: placement.precision().to_owned(),
-            device: placement.to_string(),
-            labels: labels.types().iter().map(ToString::to_string).collect(),
-        };
+        let info = model_info(&model, placement, weights.sha256.clone());
         let golden = std::mem::take(&mut model.golden);
         let threads = options.threads_per_worker.max(1);
         let batch_tokens = options.batch_tokens.max(model.max_pieces + 2);
@@ -76,6 +76,17 @@ impl TransformerFactory {
     /// Length of the weights file.
     pub fn weight_bytes(&self) -> u64 {
         self.shared.weights.bytes
+    }
+}
+
+fn model_info(model: &ModelDirectory, placement: Placement, sha256: String) -> ModelInfo {
+    ModelInfo {
+        name: model.name.clone(),
+        version: model.version.clone(),
+        sha256,
+        precision: placement.precision().to_owned(),
+        device: placement.to_string(),
+        labels: Labels::new(&model.labels).types().iter().map(ToString::to_string).collect(),
     }
 }
 

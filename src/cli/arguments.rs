@@ -1,0 +1,202 @@
+//! The arguments and their help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\x1b[1mExamples:\x1b[0m
+  nerd annotate article.txt --format text      see the entities of a text, no database needed
+  DATABASE_URL=postgresql://… nerd migrate     create the schema `nerd` beside your tables
+  DATABASE_URL=postgresql://… nerd run         the daemon; http://127.0.0.1:8080/metrics tells how it does
+  nerd prove-loads --since 24h                 shows that the model was not loaded over and over
+
+Configuration: flag over environment (NERD_SECTION_KEY) over file (config/nerd.toml) over default;
+`nerd check` prints what is in force and where it came from. Exit codes: 0 done, 1 something failed,
+2 configuration, model or schema unfit, 70 workers failed too often, 71 too many stalled, 72 an actor died.";
+
+/// The NER daemon: keeps a named-entity model resident and annotates the articles of a PostgreSQL database, each exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "nerd", version, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Arguments {
+    /// Configuration file [default: config/nerd.toml, if it is there]
+    #[arg(long, global = true, env = "NERD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Sets any configuration key, for example --set claim.batch_articles=100; may be repeated
+    #[arg(long = "set", short = 's', global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Database, as postgresql://user:password@host:port/name (better kept in the environment: DATABASE_URL)
+    #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Model directory
+    #[arg(long, global = true, value_name = "DIR")]
+    pub model: Option<String>,
+    /// Number of NER workers; 0: one for each core
+    #[arg(long, global = true, value_name = "N")]
+    pub workers: Option<String>,
+    /// auto, cpu or cuda:N
+    #[arg(long, global = true, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// auto, f32 or bf16
+    #[arg(long, global = true, value_name = "PRECISION")]
+    pub precision: Option<String>,
+    /// error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon until SIGTERM or SIGINT (a second signal forces)
+    Run,
+    /// Process what is pending now, then exit: for cron
+    Extract(Extract),
+    /// Find the entities of texts, without a database
+    Annotate(Annotate),
+    /// Create or upgrade the schema `nerd`; your own tables are not altered
+    Migrate(Migrate),
+    /// Check configuration, model and database, and print what is in force
+    Check(Format),
+    /// The queue at a glance
+    Status(Format),
+    /// Send quarantined articles back to the queue
+    Retry(Retry),
+    /// Show every load of the model and judge them: the receipt of the promise
+    ProveLoads(ProveLoads),
+    /// Ask a running daemon whether it is alive (for a container's HEALTHCHECK)
+    Health,
+}
+
+#[derive(Debug, Args)]
+pub struct Extract {
+    /// Claim at most so many articles [default: all that is pending]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Only articles of this source (candidate_links.source, compared exactly)
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Input {
+    /// JSON lines if the name ends in .jsonl or .ndjson, or the content begins with a brace
+    Auto,
+    /// The whole file is one text
+    Text,
+    /// {"id": …, "text": …} a line
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// {"id": …, "entities": [{"text", "label", "start", "end", "score"}]} a line; offsets count code points
+    Json,
+    /// The texts with their entities highlighted
+    Text,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\x1b[1mExamples:\x1b[0m
+  echo 'Ann Lee lives in Columbia.' | nerd annotate - --format text
+  nerd annotate articles.jsonl > entities.jsonl")]
+pub struct Annotate {
+    /// Files, or - for standard input
+    #[arg(value_name = "PATH", default_value = "-")]
+    pub paths: Vec<PathBuf>,
+    /// How to read
+    #[arg(long, value_enum, default_value = "auto")]
+    pub input: Input,
+    /// How to write
+    #[arg(long, value_enum, default_value = "json")]
+    pub format: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Also create the host's tables (for a fresh install; what exists is left as it is)
+    #[arg(long)]
+    pub with_host_tables: bool,
+    /// Also hang a statement-level trigger on `articles`, so that new articles are seen at once
+    #[arg(long)]
+    pub with_trigger: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Format {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Retry {
+    /// Article ids
+    #[arg(value_name = "ARTICLE", required_unless_present = "all", conflicts_with = "all")]
+    pub articles: Vec<String>,
+    /// Every quarantined article
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ProveLoads {
+    /// How far to look back
+    #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+    pub since: Duration,
+    /// Starts of the daemon that a host may have in a day
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub max_starts: u64,
+    /// The same for other commands that load the model (`extract`)
+    #[arg(long, default_value_t = 24, value_name = "N")]
+    pub max_jobs: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "write KEY=VALUE".to_owned())
+}
+
+impl Arguments {
+    /// The flags as configuration keys; a named flag wins over `--set`.
+    pub fn overrides(&self) -> Vec<(String, String)> {
+        let mut all = self.set.clone();
+        let named = [
+            ("database.url", &self.database_url),
+            ("model.path", &self.model),
+            ("engine.workers", &self.workers),
+            ("engine.device", &self.device),
+            ("engine.precision", &self.precision),
+            ("log.level", &self.log_level),
+        ];
+        all.extend(named.iter().filter_map(|(key, value)| Some(((*key).to_owned(), (*value).clone()?))));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn named_flags_become_keys() {
+        let arguments =
+            Arguments::try_parse_from(["nerd", "run", "--workers", "3", "-s", "engine.workers=2", "-s", "log.format=json"]).unwrap();
+        let overrides = arguments.overrides();
+        assert_eq!(overrides.last().unwrap(), &("engine.workers".to_owned(), "3".to_owned()));
+        assert_eq!(overrides.len(), 3);
+    }
+}

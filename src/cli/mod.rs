@@ -1,0 +1,63 @@
+//! The command line: arguments to settings, one file a group of commands, exit codes.
+
+pub mod annotate;
+mod arguments;
+mod daemon;
+mod highlight;
+mod operate;
+mod pool;
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+use crate::settings::{Effective, Settings, SettingsError, Sources, resolve};
+use arguments::{Arguments, Command};
+
+/// Exit codes beside 0: some articles or lines failed; the configuration, model or schema is unfit.
+pub const FAILED: u8 = 1;
+pub const CONFIGURATION: u8 = 2;
+
+const DEFAULT_FILE: &str = "config/nerd.toml";
+
+/// Parses the command line and does what it says; returns the exit code.
+pub fn main() -> anyhow::Result<u8> {
+    let arguments = Arguments::parse();
+    let (settings, effective) = match settings(&arguments) {
+        Ok(resolved) => resolved,
+        Err(error) => {
+            anstream::eprintln!("nerd: {error}");
+            return Ok(CONFIGURATION);
+        }
+    };
+    crate::logging::start(&settings.log);
+    match arguments.command {
+        Command::Run => Ok(daemon::run(&settings)),
+        Command::Extract(options) => Ok(daemon::extract(&settings, &options)),
+        Command::Annotate(options) => annotate::annotate(&settings, &options),
+        Command::Migrate(options) => operate::migrate(&settings, &options),
+        Command::Check(options) => operate::check(&settings, &effective, &options),
+        Command::Status(options) => operate::status(&settings, &options),
+        Command::Retry(options) => operate::retry(&settings, &options),
+        Command::ProveLoads(options) => operate::prove_loads(&settings, &options),
+        Command::Health => operate::health(&settings),
+    }
+}
+
+fn settings(arguments: &Arguments) -> Result<(Settings, Vec<Effective>), SettingsError> {
+    let named = arguments.config.clone();
+    let path = named.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let file = match std::fs::read_to_string(&path) {
+        Ok(text) => Some((path, text)),
+        Err(error) if named.is_some() || error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(SettingsError(vec![format!("{}: cannot be read: {error}", shown(&path))]));
+        }
+        Err(_) => None,
+    };
+    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    resolve(&Sources { file, environment, flags: arguments.overrides() })
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

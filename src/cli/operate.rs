@@ -1,0 +1,255 @@
+//! The commands that look, and the few that change something by hand.
+
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use super::arguments::{Format, Migrate, ProveLoads, Retry};
+use super::{CONFIGURATION, FAILED};
+use crate::app;
+use crate::engine::{EngineFactory, ModelInfo};
+use crate::metrics::Metrics;
+use crate::settings::{Effective, Settings};
+use crate::store::postgres::migrate as schema;
+use crate::store::verdict::{Allowance, judge};
+use crate::store::{ArticleStore, StoreError};
+
+fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}
+
+/// Prints the store's error; its exit code: wrong set-up, or just away.
+fn fail(error: &StoreError) -> u8 {
+    anstream::eprintln!("nerd: {error}");
+    if error.is_transient() { FAILED } else { CONFIGURATION }
+}
+
+fn print_json(value: &serde_json::Value) {
+    anstream::println!("{value:#}");
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.iter().copied());
+    table
+}
+
+pub fn migrate(settings: &Settings, options: &Migrate) -> anyhow::Result<u8> {
+    let result = block_on(schema::migrate(&app::store_options(settings, None), options.with_host_tables, options.with_trigger))?;
+    let migrated = match result {
+        Ok(migrated) => migrated,
+        Err(error) => return Ok(fail(&error)),
+    };
+    if options.json {
+        print_json(&serde_json::to_value(&migrated)?);
+        return Ok(0);
+    }
+    match migrated.applied.as_slice() {
+        [] => anstream::println!("the schema nerd is up to date (version {})", migrated.version),
+        applied => anstream::println!("applied {}; the schema nerd is at version {}", applied.join(", "), migrated.version),
+    }
+    if migrated.host_tables {
+        anstream::println!("the host's tables are there");
+    }
+    if migrated.trigger {
+        anstream::println!("the trigger on articles is installed: new articles are seen at once");
+    }
+    Ok(0)
+}
+
+pub fn check(settings: &Settings, effective: &[Effective], options: &Format) -> anyhow::Result<u8> {
+    let mut errors = Vec::new();
+    let model = match app::load_weights(settings, &Metrics::new()).and_then(|factory| Ok((factory.build()?, factory))) {
+        Ok((_, factory)) => Some(factory.model().clone()),
+        Err(error) => {
+            errors.push(format!("model: {error}"));
+            None
+        }
+    };
+    let store_options = app::store_options(settings, model.as_ref());
+    match block_on(async { schema::schema_state(&store_options).await.and_then(schema::refuse_unless_current) })? {
+        Ok(()) => {}
+        Err(error) => errors.push(format!("database: {error}")),
+    }
+    if options.json {
+        let settings: serde_json::Map<_, _> =
+            effective.iter().map(|e| (e.key.to_owned(), json!({ "value": e.value, "origin": e.origin.to_string() }))).collect();
+        print_json(&json!({ "settings": settings, "model": model.as_ref().map(describe), "errors": errors }));
+    } else {
+        let mut shown = table(&["key", "value", "from"]);
+        for line in effective {
+            shown.add_row([line.key.to_owned(), line.value.clone(), line.origin.to_string()]);
+        }
+        anstream::println!("{shown}");
+        if let Some(model) = &model {
+            anstream::println!(
+                "model     {} {} ({}, {}), sha256 {}",
+                model.name,
+                model.version,
+                model.precision,
+                model.device,
+                model.sha256
+            );
+            anstream::println!("labels    {}", model.labels.join(" "));
+            anstream::println!("workers   {}", settings.workers());
+            anstream::println!("rows as   extractor_version {}", store_options.extractor_version);
+        }
+        if errors.is_empty() {
+            anstream::println!("all is well: configuration, model and database");
+        }
+        for error in &errors {
+            anstream::eprintln!("nerd: {error}");
+        }
+    }
+    Ok(if errors.is_empty() { 0 } else { CONFIGURATION })
+}
+
+fn describe(model: &ModelInfo) -> serde_json::Value {
+    json!({ "name": model.name, "version": model.version, "sha256": model.sha256, "precision": model.precision,
+        "device": model.device, "labels": model.labels })
+}
+
+pub fn status(settings: &Settings, options: &Format) -> anyhow::Result<u8> {
+    let store = match app::open_store(settings) {
+        Ok(store) => store,
+        Err(error) => return Ok(fail(&error)),
+    };
+    let read = block_on(async { Ok::<_, StoreError>((store.backlog().await?, store.quarantined(10).await?)) })?;
+    let (backlog, quarantined) = match read {
+        Ok(read) => read,
+        Err(error) => return Ok(fail(&error)),
+    };
+    let readiness = ask(settings, "/readyz").map(|(_, body)| body);
+    if options.json {
+        print_json(&json!({ "pending": backlog.pending, "leased": backlog.leased, "quarantined": backlog.quarantined,
+            "oldest_age_seconds": backlog.oldest_age_seconds, "model_loads_24h": backlog.model_loads_24h,
+            "quarantine": quarantined,
+            "daemon": readiness.as_ref().ok().and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok()) }));
+        return Ok(0);
+    }
+    let mut queue = table(&["pending", "leased", "quarantined", "oldest pending", "model loads in 24 h"]);
+    let age = humantime::format_duration(Duration::from_secs(backlog.oldest_age_seconds.max(0.0) as u64)).to_string();
+    queue.add_row([
+        backlog.pending.to_string(),
+        backlog.leased.to_string(),
+        backlog.quarantined.to_string(),
+        age,
+        backlog.model_loads_24h.to_string(),
+    ]);
+    anstream::println!("{} \n{queue}", store.place());
+    match readiness {
+        Ok(body) => anstream::println!("daemon here: {body}"),
+        Err(error) => anstream::println!("daemon here: none answers ({error})"),
+    }
+    if !quarantined.is_empty() {
+        let mut shown = table(&["quarantined article", "since", "attempts", "crashes", "error"]);
+        for article in &quarantined {
+            shown.add_row([
+                article.article_id.clone(),
+                article.quarantined_at.clone(),
+                article.attempts.to_string(),
+                article.crashes.to_string(),
+                article.error.clone().unwrap_or_default(),
+            ]);
+        }
+        anstream::println!("{shown}");
+    }
+    Ok(0)
+}
+
+pub fn retry(settings: &Settings, options: &Retry) -> anyhow::Result<u8> {
+    let store = match app::open_store(settings) {
+        Ok(store) => store,
+        Err(error) => return Ok(fail(&error)),
+    };
+    let named = (!options.all).then_some(options.articles.as_slice());
+    let back = match block_on(store.retry(named))? {
+        Ok(back) => back,
+        Err(error) => return Ok(fail(&error)),
+    };
+    anstream::println!("{} back in the queue", back.len());
+    let mut missing = 0;
+    for article in options.articles.iter().filter(|article| !back.contains(article)) {
+        anstream::eprintln!("nerd: {article} is not in quarantine");
+        missing += 1;
+    }
+    Ok(if missing > 0 { FAILED } else { 0 })
+}
+
+pub fn prove_loads(settings: &Settings, options: &ProveLoads) -> anyhow::Result<u8> {
+    let store = match app::open_store(settings) {
+        Ok(store) => store,
+        Err(error) => return Ok(fail(&error)),
+    };
+    let processes = match block_on(store.processes(options.since))? {
+        Ok(processes) => processes,
+        Err(error) => return Ok(fail(&error)),
+    };
+    let days = options.since.as_secs_f64() / 86_400.0;
+    let verdict = judge(&processes, Allowance { max_starts: options.max_starts, max_jobs: options.max_jobs, days });
+    if options.json {
+        print_json(&json!({ "since": humantime::format_duration(options.since).to_string(), "verdict": verdict, "processes": processes }));
+        return Ok(if verdict.passed { 0 } else { FAILED });
+    }
+    let mut shown = table(&["host", "command", "process starts", "allowed", "model loads"]);
+    for host in &verdict.hosts {
+        shown.add_row([
+            host.host.clone(),
+            host.command.clone(),
+            host.starts.to_string(),
+            host.allowed_starts.to_string(),
+            host.loads.to_string(),
+        ]);
+    }
+    anstream::println!("model loads of the last {}\n{shown}", humantime::format_duration(options.since));
+    for process in &verdict.reloads {
+        anstream::println!(
+            "FAILED: process {} on {} loaded {} times with {} workers: a reload inside the process",
+            process.boot_id,
+            process.host,
+            process.startup + process.restart,
+            process.pool_size
+        );
+    }
+    for host in &verdict.storms {
+        anstream::println!(
+            "FAILED: {} started `{}` {} times, {} allowed: a restart storm",
+            host.host,
+            host.command,
+            host.starts,
+            host.allowed_starts
+        );
+    }
+    if verdict.passed {
+        anstream::println!("PASSED: no process loaded more often than it has workers, no host started too many");
+    }
+    Ok(if verdict.passed { 0 } else { FAILED })
+}
+
+pub fn health(settings: &Settings) -> anyhow::Result<u8> {
+    match ask(settings, "/livez") {
+        Ok((true, _)) => Ok(0),
+        Ok((false, body)) => {
+            anstream::eprintln!("nerd: not alive: {body}");
+            Ok(FAILED)
+        }
+        Err(error) => {
+            anstream::eprintln!("nerd: {error}");
+            Ok(FAILED)
+        }
+    }
+}
+
+/// Asks the daemon on this machine; whether it said yes, and its words.
+fn ask(settings: &Settings, path: &str) -> Result<(bool, String), String> {
+    let mut address = settings.http.address.ok_or("http.address is empty: there is nothing to ask")?;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(3))).http_status_as_error(false).build().into();
+    let mut response = agent.get(format!("http://{address}{path}")).call().map_err(|error| format!("{address}: {error}"))?;
+    let body = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
+    Ok((response.status().is_success(), body))
+}
