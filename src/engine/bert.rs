@@ -39,7 +39,7 @@ pub struct Input {
     pub ids: Vec<i64>,
     pub types: Vec<i64>,
     /// 1 for a token, 0 for padding.
-    pub mask: Vec<f32>,
+    pub mask: Vec<i64>,
     pub rows: usize,
     pub length: usize,
 }
@@ -94,8 +94,8 @@ impl TokenClassifier {
             let size = [input.rows as i64, input.length as i64];
             let device = self.placement.device;
             let ids = Tensor::from_slice(&input.ids).view(size).to_device(device);
-            // In the run precision: a mask of another kind would promote the attention scores.
-            let mask = Tensor::from_slice(&input.mask).view(size).to_kind(self.placement.kind).to_device(device);
+            // Whole numbers: rust-bert inverts the mask bit by bit before it casts it to the run precision.
+            let mask = Tensor::from_slice(&input.mask).view(size).to_device(device);
             let types = || Tensor::from_slice(&input.types).view(size).to_device(device);
             let logits = match &self.graph {
                 Graph::Bert(graph) => graph.forward_t(Some(&ids), Some(&mask), Some(&types()), None, None, false).logits,

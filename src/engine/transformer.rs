@@ -204,10 +204,10 @@ impl TransformerEngine {
             input.types.push(0);
             input.types.extend(pieces.iter().map(|piece| i64::from(piece.shape)));
             let filled = (row + 1) * length;
-            input.mask.resize(input.ids.len(), 1.0);
+            input.mask.resize(input.ids.len(), 1);
             input.ids.resize(filled, tokenizer.pad_id.into());
             input.types.resize(filled, 0);
-            input.mask.resize(filled, 0.0);
+            input.mask.resize(filled, 0);
         }
         input
     }
