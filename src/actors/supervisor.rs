@@ -329,6 +329,7 @@ impl PoolSupervisor {
             if self.stuck > u64::from(self.options.workers) {
                 let message = format!("{} stalled threads, more than there are workers; a fresh process is the only cure", self.stuck);
                 self.parts.fatal.raise(Cause::Stalled, message);
+                self.show();
                 return;
             }
             let progress = Progress::default();

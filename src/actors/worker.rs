@@ -91,7 +91,17 @@ impl Handler<Annotate> for Worker {
 pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let line = message.unwrap_or("no message").lines().next().unwrap_or_default();
-    line.split(" of `").next().unwrap_or_default().split("\\n").next().unwrap_or_default().chars().take(300).collect::<String>().trim_end().to_owned()
+    line.split(" of `")
+        .next()
+        .unwrap_or_default()
+        .split("\\n")
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(300)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -1,0 +1,298 @@
+//! The actors together, over the in-memory store and the scripted engine, on one thread under a paused clock.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::prelude::*;
+use nerd::actors::fatal::{Cause, Fatal, FatalError};
+use nerd::actors::health::Health;
+use nerd::actors::in_flight::Ledger;
+use nerd::actors::keeper::{Keeper, KeeperOptions, KeeperParts};
+use nerd::actors::messages::{Abandon, Drain};
+use nerd::actors::permits::Permits;
+use nerd::actors::poller::{PollOptions, PollParts, Poller, Span};
+use nerd::actors::supervisor::{Identity, PoolOptions, PoolParts, PoolSupervisor};
+use nerd::actors::writer::{Writer, WriterParts};
+use nerd::backoff::Backoff;
+use nerd::engine::scripted::ScriptedFactory;
+use nerd::metrics::Metrics;
+use nerd::store::memory::MemoryStore;
+use nerd::store::{ArticleStore, RetryPolicy};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The whole pipeline, with everything a test wants to look at.
+struct Rig {
+    store: Arc<MemoryStore>,
+    factory: Arc<ScriptedFactory>,
+    ledger: Arc<Ledger>,
+    permits: Arc<Permits>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    supervisor: Addr<PoolSupervisor>,
+    stop: CancellationToken,
+    finished: CancellationToken,
+    faults: mpsc::UnboundedReceiver<FatalError>,
+    fatal: Fatal,
+}
+
+struct Setting {
+    workers: u32,
+    restart_limit: u32,
+    own_threads: bool,
+    batch_articles: u32,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { workers: 2, restart_limit: 60, own_threads: false, batch_articles: 8 }
+    }
+}
+
+impl Rig {
+    fn start(articles: &[(&str, &str)], setting: Setting) -> Self {
+        Self::start_with(articles, setting, |_| {})
+    }
+
+    fn start_with(articles: &[(&str, &str)], setting: Setting, prepare: impl FnOnce(&ScriptedFactory)) -> Self {
+        tokio::time::pause();
+        let retry =
+            RetryPolicy { max_attempts: 5, max_crashes: 3, base_delay: Duration::from_secs(10), max_delay: Duration::from_secs(600) };
+        let store = Arc::new(MemoryStore::new(retry));
+        for (id, text) in articles {
+            store.add(id, text);
+        }
+        let factory = Arc::new(ScriptedFactory::default());
+        prepare(&factory);
+        let (ledger, permits, health, metrics) = (Ledger::new(), Permits::new(), Arc::new(Health::default()), Metrics::new());
+        let (fatal, faults) = Fatal::channel();
+        let (bell, opened) = (Arc::new(Notify::new()), CancellationToken::new());
+        opened.cancel();
+        let dyn_store: Arc<dyn ArticleStore> = store.clone();
+        let writer = Writer::new(
+            WriterParts { store: dyn_store.clone(), ledger: ledger.clone(), health: health.clone(), metrics: metrics.clone() },
+            &fatal,
+        )
+        .start();
+        let lease = Duration::from_secs(300);
+        let keeper = Keeper::new(
+            KeeperOptions { lease, discovery_interval: Duration::ZERO, reconcile_interval: Duration::ZERO, chunk_pause: Duration::ZERO },
+            KeeperParts {
+                store: dyn_store.clone(),
+                ledger: ledger.clone(),
+                health: health.clone(),
+                metrics: metrics.clone(),
+                bell: bell.clone(),
+                pool_status: None,
+                opened,
+            },
+            &fatal,
+        )
+        .start();
+        let supervisor = PoolSupervisor::new(
+            PoolOptions {
+                workers: setting.workers,
+                backoff: Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(30) },
+                restart_limit: setting.restart_limit,
+                restart_window: Duration::from_secs(600),
+                stall_timeout: Duration::from_secs(60),
+                own_threads: setting.own_threads,
+            },
+            PoolParts {
+                factory: factory.clone(),
+                identity: Identity { boot_id: Uuid::new_v4(), host: "test".to_owned(), command: "run".to_owned() },
+                writer: writer.recipient(),
+                keeper: Some(keeper.recipient()),
+                permits: permits.clone(),
+                ledger: ledger.clone(),
+                health: health.clone(),
+                metrics: metrics.clone(),
+                fatal: fatal.clone(),
+            },
+        )
+        .start();
+        let (stop, finished) = (CancellationToken::new(), CancellationToken::new());
+        Poller::new(
+            PollOptions {
+                batch_articles: setting.batch_articles,
+                source: None,
+                lease,
+                poll_interval: Duration::from_secs(2),
+                idle_poll_interval: Duration::from_secs(30),
+                span: Span::Endless,
+            },
+            PollParts {
+                store: dyn_store,
+                supervisor: supervisor.clone().recipient(),
+                permits: permits.clone(),
+                ledger: ledger.clone(),
+                health: health.clone(),
+                metrics: metrics.clone(),
+                bell,
+                stop: stop.clone(),
+                finished: finished.clone(),
+            },
+            &fatal,
+        )
+        .start();
+        Self { store, factory, ledger, permits, health, metrics, supervisor, stop, finished, faults, fatal }
+    }
+
+    /// Lets (paused) time pass until the condition holds.
+    async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        for _ in 0..20_000 {
+            if condition(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        panic!("never: {what}\n{}", self.metrics.render());
+    }
+
+    fn metric(&self, line: &str) -> f64 {
+        let text = self.metrics.render();
+        let value = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' ')).unwrap_or_else(|| panic!("no {line} in\n{text}"));
+        value.parse().unwrap()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.fatal.expect_the_end();
+    }
+}
+
+fn many(count: usize) -> Vec<(String, String)> {
+    (0..count).map(|n| (format!("a{n:03}"), format!("Name{n} spoke to the council"))).collect()
+}
+
+fn borrowed(articles: &[(String, String)]) -> Vec<(&str, &str)> {
+    articles.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect()
+}
+
+#[actix::test]
+async fn every_article_is_committed_once() {
+    let articles = many(100);
+    let rig = Rig::start(&borrowed(&articles), Setting::default());
+    rig.until("all done", |rig| rig.store.done_count() == 100).await;
+    for (n, (id, _)) in articles.iter().enumerate() {
+        let (times, entities) = rig.store.done(id).unwrap();
+        assert_eq!((times, entities[0].text.as_str()), (1, format!("Name{n}").as_str()));
+    }
+    rig.until("settled", |rig| rig.ledger.articles() == 0).await;
+    assert_eq!(rig.permits.available(), 4, "every permit came back");
+    assert_eq!(rig.factory.builds.load(Ordering::SeqCst), 2, "one build a worker, none later");
+    assert_eq!(rig.metric("nerd_articles_total{outcome=\"done\"}"), 100.0);
+    assert_eq!(rig.metric("nerd_workers{state=\"ready\"}"), 2.0);
+    rig.until("the ledger is written", |rig| rig.store.loads().len() == 2).await;
+    assert!(rig.store.loads().iter().all(|load| load.reason == "startup" && load.pool_size == 2));
+}
+
+#[actix::test]
+async fn nothing_is_claimed_before_a_worker_is_ready() {
+    let rig = Rig::start_with(&[("a", "Ann spoke")], Setting::default(), |factory| factory.failing_builds.store(8, Ordering::SeqCst));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!((rig.permits.available(), rig.ledger.articles()), (0, 0));
+    rig.until("done after the builds succeed", |rig| rig.store.done_count() == 1).await;
+    assert_eq!(rig.metric("nerd_worker_failures_total{kind=\"error\"}"), 8.0);
+}
+
+#[actix::test]
+async fn a_panic_is_isolated_by_halves_and_the_engine_rebuilt() {
+    let mut articles = many(16);
+    articles[11].1 = "[[panic]] Here".to_owned();
+    let rig = Rig::start(&borrowed(&articles), Setting { workers: 1, batch_articles: 16, ..Setting::default() });
+    rig.until("neighbours done", |rig| rig.store.done_count() == 15).await;
+    let panics = rig.metric("nerd_worker_failures_total{kind=\"panic\"}");
+    assert_eq!(panics, 5.0, "the batch of 16, then 8, 4, 2 and the culprit alone");
+    rig.until("quarantined", |rig| rig.store.quarantine_error("a011").is_some()).await;
+    assert_eq!(rig.metric("nerd_worker_failures_total{kind=\"panic\"}"), 9.0, "later attempts are alone");
+    assert!(rig.store.quarantine_error("a011").unwrap().contains("panic on cue"));
+    rig.until("pool at strength", |rig| rig.permits.available() == 2).await;
+    assert_eq!(rig.metric("nerd_model_loads_total{worker=\"0\",reason=\"restart\"}"), 9.0);
+    assert_eq!(rig.metric("nerd_articles_total{outcome=\"retried\"}"), 4.0);
+    assert_eq!(rig.metric("nerd_articles_total{outcome=\"quarantined\"}"), 1.0);
+}
+
+#[actix::test]
+async fn a_failing_call_and_a_failing_text_leave_their_neighbours_alone() {
+    let mut articles = many(10);
+    articles[2].1 = "[[error]]".to_owned();
+    articles[7].1 = "[[text-error]]".to_owned();
+    let rig = Rig::start(&borrowed(&articles), Setting::default());
+    rig.until("quarantined", |rig| ["a002", "a007"].iter().all(|id| rig.store.quarantine_error(id).is_some())).await;
+    assert_eq!(rig.store.done_count(), 8);
+    assert_eq!(rig.factory.builds.load(Ordering::SeqCst), 2, "an error needs no rebuild");
+}
+
+#[actix::test]
+async fn the_budget_ends_the_process_with_the_first_fault() {
+    let mut rig =
+        Rig::start_with(&[], Setting { restart_limit: 5, ..Setting::default() }, |f| f.failing_builds.store(1_000, Ordering::SeqCst));
+    let fault = rig.faults.recv().await.unwrap();
+    assert_eq!(fault.cause, Cause::RestartBudget);
+    assert!(fault.message.contains("more than 5 times within 10m") && fault.message.contains("refuses this build"), "{}", fault.message);
+}
+
+#[actix::test]
+async fn a_permanent_failure_is_not_retried() {
+    let mut rig = Rig::start_with(&[], Setting::default(), |factory| {
+        *factory.permanent_failure.lock().unwrap() = Some("model.safetensors: wrong".to_owned());
+    });
+    let fault = rig.faults.recv().await.unwrap();
+    assert_eq!((fault.cause, fault.message.as_str()), (Cause::Configuration, "model.safetensors: wrong"));
+}
+
+#[actix::test]
+async fn a_database_that_goes_away_stops_the_claims_and_loses_nothing() {
+    let articles = many(60);
+    let rig = Rig::start(&borrowed(&articles), Setting { batch_articles: 2, ..Setting::default() });
+    rig.until("under way", |rig| rig.store.done_count() > 4).await;
+    rig.store.set_away(true);
+    let done = rig.store.done_count();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(rig.store.done_count(), done);
+    assert!(rig.ledger.articles() <= 8, "bounded by the permits");
+    let readiness = rig.health.readiness();
+    assert!(readiness.reasons.iter().any(|reason| reason.contains("database is away")), "{readiness:?}");
+    rig.store.set_away(false);
+    rig.until("all done", |rig| rig.store.done_count() == 60).await;
+    assert!(articles.iter().all(|(id, _)| rig.store.done(id).unwrap().0 == 1));
+    assert_eq!(rig.factory.builds.load(Ordering::SeqCst), 2, "the model was not reloaded");
+}
+
+#[actix::test]
+async fn leases_outlive_long_work_by_heartbeat() {
+    let rig = Rig::start(&[("a", "Ann spoke")], Setting::default());
+    rig.until("done", |rig| rig.store.done_count() == 1).await;
+    rig.store.add("b", "Bob spoke");
+    rig.until("done", |rig| rig.store.done_count() == 2).await;
+    assert_eq!(rig.metric("nerd_articles_total{outcome=\"lease_lost\"}"), 0.0);
+}
+
+#[actix::test]
+async fn draining_stops_the_claims_and_settles_what_is_in_flight() {
+    let articles = many(40);
+    let rig = Rig::start(&borrowed(&articles), Setting { batch_articles: 2, ..Setting::default() });
+    rig.until("under way", |rig| rig.store.done_count() > 2).await;
+    rig.stop.cancel();
+    rig.supervisor.send(Drain).await.unwrap();
+    rig.finished.cancelled().await;
+    rig.supervisor.send(Abandon).await.unwrap();
+    rig.ledger.settled().await;
+    let backlog = rig.store.backlog().await.unwrap();
+    assert_eq!((backlog.leased, backlog.pending as usize + rig.store.done_count()), (0, 40));
+}
+
+/// Real threads, since a stalled one blocks: the paused clock runs ahead to the stall's limit while it waits.
+#[actix::test]
+async fn a_stalled_thread_is_given_up_and_replaced() {
+    let mut rig = Rig::start(&[("bad", "[[stall]]")], Setting { workers: 1, own_threads: true, restart_limit: 60, batch_articles: 1 });
+    rig.until("given up", |rig| rig.metric("nerd_worker_failures_total{kind=\"timeout\"}") >= 1.0).await;
+    let fault = rig.faults.recv().await.unwrap();
+    assert_eq!(fault.cause, Cause::Stalled);
+    assert_eq!(rig.metric("nerd_workers{state=\"stuck\"}"), 2.0);
+    rig.factory.open_gate();
+}
