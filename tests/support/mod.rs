@@ -1,4 +1,6 @@
 //! What the integration tests share.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod articles;
 pub mod database;
+pub mod process;
