@@ -1,12 +1,20 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test lint
+.PHONY: help setup build demo clean-demo test lint
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-setup: ## bring libtorch (once; checksums pinned)
+demo: build ## see it work, from nothing, on a private PostgreSQL
+	@python3 deploy/demo/demo.py
+
+clean-demo: ## remove what the demo made
+	@[ ! -d .demo/postgres ] || deploy/setup/postgres.sh remove .demo/postgres
+	@rm -rf .demo
+
+setup: ## bring libtorch (checksums pinned) and, if there is none, PostgreSQL's server
 	@deploy/setup/libtorch.sh
+	@deploy/setup/postgres.sh ensure
 
 build: setup ## the release binary
 	cargo build --release --locked
@@ -15,5 +23,5 @@ lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
 
-test: setup ## every test
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --all-targets; else cargo test --locked --all-targets; fi
+test: setup ## every test, on a real PostgreSQL and the real model
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --all-targets; else cargo test --locked --all-targets --no-fail-fast; fi
