@@ -1,0 +1,27 @@
+# Build: the compiler, libtorch (checksums pinned by the script), the binary.
+FROM rust:1.92-bookworm AS build
+RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-pip && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY deploy/setup/libtorch.sh deploy/setup/libtorch.sh
+RUN deploy/setup/libtorch.sh
+COPY .cargo .cargo
+COPY Cargo.toml Cargo.lock ./
+COPY migrations migrations
+COPY src src
+RUN cargo build --release --locked && mkdir -p /image/bin /image/lib && cp target/release/nerd /image/bin/ && cp -L .deps/libtorch/lib/*.so* /image/lib/
+
+# Run: the binary finds its libraries beside itself (rpath $ORIGIN/../lib). No shell is needed, no file is written.
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --no-create-home nerd
+COPY --from=build /image /opt/nerd
+COPY models /opt/nerd/models
+COPY config /opt/nerd/config
+WORKDIR /opt/nerd
+USER 10001
+# In a container the port is published on purpose, so it listens on every address of the container's own network.
+ENV NERD_HTTP_ADDRESS=0.0.0.0:8080
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["/opt/nerd/bin/nerd", "health", "--log-level", "error"]
+ENTRYPOINT ["/opt/nerd/bin/nerd"]
+CMD ["run"]
