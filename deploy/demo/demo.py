@@ -44,7 +44,7 @@ class Database:
 
     def __init__(self):
         script = ROOT / "deploy" / "setup" / "postgres.sh"
-        started = subprocess.run([script, "start", HOME / "postgres"], stdout=subprocess.PIPE, text=True)
+        started = subprocess.run([script, "start", HOME / "postgres", "--idle-stop", "900"], stdout=subprocess.PIPE, text=True)
         if started.returncode:
             fail("the private PostgreSQL did not start; see the message above")
         self.admin = started.stdout.strip()

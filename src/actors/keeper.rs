@@ -168,7 +168,7 @@ impl KeeperParts {
                 self.metrics.articles("quarantined", outcome.quarantined);
                 self.bell.notify_one();
             }
-            tokio::time::sleep(jittered((lease / 3).min(Duration::from_secs(30)))).await;
+            tokio::time::sleep(jittered((lease / 3).min(Duration::from_secs(15)))).await;
         }
     }
 

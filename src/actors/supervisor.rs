@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use actix_rt::Arbiter;
 use tokio::time::Instant;
 use uuid::Uuid;
 

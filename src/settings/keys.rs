@@ -172,7 +172,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "claim.lease",
-        "5m",
+        "60s",
         Shape::Duration,
         "a claimed article returns to the queue when its process has not renewed the lease for this long; renewed every third of it",
         |s, v| {
