@@ -232,7 +232,7 @@ def main():
     show_top(database)
     receipt(metrics, seconds, len(SAMPLES), rows)
     step("nerd prove-loads")
-    proved = nerd(["prove-loads", "--max-starts", "100"], database).returncode
+    proved = nerd(["prove-loads"], database).returncode
     print()
     step("To keep it running against your own database")
     print(

@@ -1,0 +1,165 @@
+//! The composition root: names every concrete type, wires writer, then pool, then poller, and ends them in order.
+
+mod daemon;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::actors::fatal::{Cause, Fatal, FatalError};
+use crate::actors::health::Health;
+use crate::actors::poller::Span;
+use crate::engine::{EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory};
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::store::postgres::{PostgresStore, StoreOptions, Target};
+use crate::store::{Claimant, RetryPolicy, StoreError};
+use crate::{http, memory};
+use daemon::Daemon;
+
+/// What the process is asked to do.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// `run` or `extract`, for the ledger.
+    pub command: &'static str,
+    pub span: Span,
+    /// Told now and then how far a batch job is.
+    pub watch: Option<fn(&Progress)>,
+}
+
+/// How far a batch job is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Progress {
+    pub pending: u64,
+    pub claimed: u64,
+    pub done: u64,
+    pub retried: u64,
+    pub quarantined: u64,
+    pub lease_lost: u64,
+    pub words: u64,
+    pub rows: u64,
+}
+
+/// How the process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Drained; nothing of ours is leased any more.
+    Clean(Progress),
+    /// The time to drain was not enough even to give everything back.
+    Hasty(Progress),
+    /// A second signal.
+    Forced,
+    Fatal(FatalError),
+}
+
+pub fn engine_options(settings: &Settings) -> EngineOptions {
+    EngineOptions {
+        model_directory: PathBuf::from(&settings.model.path),
+        device: settings.engine.device,
+        precision: settings.engine.precision,
+        batch_tokens: settings.engine.batch_tokens as usize,
+        threads_per_worker: settings.engine.threads_per_worker as usize,
+    }
+}
+
+pub fn store_options(settings: &Settings, model: Option<&ModelInfo>) -> StoreOptions {
+    let sha256 = model.map_or("", |m| m.sha256.get(..12).unwrap_or(&m.sha256));
+    let version = settings.output.extractor_version.replace("{model}", model.map_or("", |m| &m.name));
+    StoreOptions {
+        url: settings.database.url.clone(),
+        pool_size: settings.database.pool_size,
+        connect_timeout: settings.database.connect_timeout,
+        statement_timeout: settings.database.statement_timeout,
+        host_schema: settings.database.host_schema.clone(),
+        retry: RetryPolicy {
+            max_attempts: settings.retry.max_attempts,
+            max_crashes: settings.retry.max_crashes,
+            base_delay: settings.retry.base_delay,
+            max_delay: settings.retry.max_delay,
+        },
+        discovery_chunk: settings.discovery.chunk_articles,
+        extractor_version: version.replace("{sha256}", sha256).replace("{version}", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+/// A store for commands that only look or change by hand.
+pub fn open_store(settings: &Settings) -> Result<PostgresStore, StoreError> {
+    PostgresStore::new(&store_options(settings, None), Claimant { boot_id: Uuid::new_v4(), host: host() })
+}
+
+/// Reads the weights, the one time of the process, counted and logged.
+pub fn load_weights(settings: &Settings, metrics: &Metrics) -> Result<TransformerFactory, EngineError> {
+    let factory = TransformerFactory::load(&engine_options(settings))?;
+    let model = factory.model();
+    metrics.weights_read();
+    metrics.model(&model.name, &model.sha256, &model.precision, &model.device, true);
+    tracing::info!(
+        model = %model.name,
+        sha256 = %model.sha256,
+        precision = %model.precision,
+        device = %model.device,
+        bytes = factory.weight_bytes(),
+        seconds = factory.weights_read_seconds(),
+        "weights read"
+    );
+    Ok(factory)
+}
+
+/// The machine's or pod's name, for the ledger.
+pub fn host() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}
+
+/// Runs the daemon or a batch job to its end. Must be called inside an actix system.
+pub async fn run(settings: &Settings, task: Task) -> End {
+    match start(settings, task).await {
+        Ok(end) => end,
+        Err(message) => End::Fatal(FatalError { cause: Cause::Configuration, message }),
+    }
+}
+
+async fn start(settings: &Settings, task: Task) -> Result<End, String> {
+    let place = Target::parse(settings.database.url.reveal())?.place();
+    let described = TransformerFactory::describe(&engine_options(settings)).map_err(|error| error.to_string())?;
+    let (metrics, health) = (Metrics::new(), Arc::new(Health::default()));
+    metrics.prepare(settings.workers(), &described.labels);
+    metrics.model(&described.name, &described.sha256, &described.precision, &described.device, false);
+    if let Some(address) = settings.http.address {
+        let (bound, _) = http::serve(address, metrics.clone(), health.clone())
+            .map_err(|error| format!("http.address {address} cannot be bound: {error}; choose another, or \"\" for none"))?;
+        tracing::info!(address = %bound, "serving /metrics, /livez and /readyz");
+    }
+    let boot_id = Uuid::new_v4();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %boot_id, database = place, workers = settings.workers(), "nerd starts");
+
+    let (loading, weights_metrics) = (settings.clone(), metrics.clone());
+    let factory = tokio::task::spawn_blocking(move || load_weights(&loading, &weights_metrics))
+        .await
+        .map_err(|error| format!("reading the weights panicked: {error}"))?
+        .map_err(|error| error.to_string())?;
+    health.model(&factory.model().name);
+    let options = store_options(settings, Some(factory.model()));
+    let claimant = Claimant { boot_id, host: host() };
+    let store = Arc::new(PostgresStore::new(&options, claimant).map_err(|error| error.to_string())?);
+    let (fatal, faults) = Fatal::channel();
+    let daemon = Daemon::wire(settings, &task, boot_id, Arc::new(factory), store, metrics, health, fatal);
+    daemon.attend(settings, task, options, faults).await
+}
+
+/// The end in one log line.
+pub fn log_end(end: &End) {
+    match end {
+        End::Clean(p) | End::Hasty(p) => tracing::info!(
+            done = p.done,
+            retried = p.retried,
+            quarantined = p.quarantined,
+            lease_lost = p.lease_lost,
+            resident_bytes = memory::resident_bytes(),
+            clean = matches!(end, End::Clean(_)),
+            "nerd ends"
+        ),
+        End::Forced => tracing::warn!("a second signal: ending at once; leased articles return when their leases end"),
+        End::Fatal(error) => tracing::error!(cause = ?error.cause, "{}", error.message),
+    }
+}
