@@ -8,7 +8,7 @@ COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY migrations migrations
 COPY src src
-RUN cargo build --release --locked && mkdir -p /image/bin /image/lib && cp target/release/nerd /image/bin/ && cp -L .deps/libtorch/lib/*.so* /image/lib/
+RUN cargo build --release --locked && mkdir -p /image/bin /image/lib && strip -o /image/bin/nerd target/release/nerd && cp -L .deps/libtorch/lib/*.so* /image/lib/
 
 # Run: the binary finds its libraries beside itself (rpath $ORIGIN/../lib). No shell is needed, no file is written.
 FROM debian:bookworm-slim

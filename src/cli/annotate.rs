@@ -74,7 +74,11 @@ pub fn annotate(settings: &Settings, options: &Annotate) -> anyhow::Result<u8> {
         fed.lock().unwrap_or_else(PoisonError::into_inner).push_back(documents);
         Some(texts)
     };
-    let mut out = BufWriter::new(anstream::stdout().lock());
+    // JSON goes out as it is; colour, where a pipe or NO_COLOR wants none, is taken out of the text form only.
+    let mut out: Box<dyn Write> = match options.format {
+        Output::Json => Box::new(BufWriter::new(std::io::stdout().lock())),
+        Output::Text => Box::new(BufWriter::new(anstream::stdout().lock())),
+    };
     let mut broken_pipe = None;
     let bar = progress_bar();
     annotate_all(&factory, settings.workers(), next, |outcomes| {

@@ -20,7 +20,8 @@ pub fn highlight(text: &str, entities: &[Entity]) -> String {
             let _ = write!(out, "{}[", style(&entity.label));
             inside = Some(entity);
         }
-        out.push(c);
+        // A text must not steer the reader's terminal.
+        out.push(if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c });
     }
     if let Some(entity) = inside {
         close(&mut out, entity);
@@ -55,5 +56,6 @@ mod tests {
         let shown = highlight("Zoë Díaz in Ávila", &[entity(0, 8, "PERSON"), entity(12, 17, "LOC")]);
         let plain = anstream::adapter::strip_str(&shown).to_string();
         assert_eq!(plain, "[Zoë Díaz PERSON] in [Ávila LOC]");
+        assert_eq!(highlight("a\u{1b}[31mb\tc", &[]), "a\u{fffd}[31mb\tc");
     }
 }

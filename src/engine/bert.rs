@@ -44,21 +44,40 @@ pub struct Input {
     pub length: usize,
 }
 
-/// The word embedding is the largest tensor by far. The graph is made with a tiny one, and the shared tensor takes its place:
-/// otherwise every engine would fill tens of megabytes with random numbers only to drop them.
-const RESIZED: &[&str] = &["word_embeddings.weight"];
-const TINY_VOCABULARY: u64 = 8;
+/// A dimension that the graph is made with far too small: the shared tensor takes its place. Otherwise every engine would fill
+/// tens of megabytes with random numbers only to drop them.
+pub(super) struct Shrunk {
+    /// End of the variable's name.
+    pub suffix: &'static str,
+    pub dimension: usize,
+    /// What `config.json` says, and the shared tensor must have.
+    pub size: i64,
+}
+
+const TINY: u64 = 8;
+const EMBEDDING: &str = "word_embeddings.weight";
+
+/// Shrinks the vocabulary and the inner layer of the feed-forward blocks in a configuration.
+fn shrink(config: &mut Value) -> Vec<Shrunk> {
+    let mut shrunk = vec![Shrunk { suffix: EMBEDDING, dimension: 0, size: config["vocab_size"].as_i64().unwrap_or(0) }];
+    config["vocab_size"] = TINY.into();
+    for (key, places) in [
+        ("intermediate_size", [("intermediate.dense.weight", 0), ("intermediate.dense.bias", 0), (".output.dense.weight", 1)]),
+        ("hidden_dim", [("ffn.lin1.weight", 0), ("ffn.lin1.bias", 0), ("ffn.lin2.weight", 1)]),
+    ] {
+        if let Some(size) = config[key].as_i64() {
+            shrunk.extend(places.map(|(suffix, dimension)| Shrunk { suffix, dimension, size }));
+            config[key] = TINY.into();
+        }
+    }
+    shrunk
+}
 
 impl TokenClassifier {
     pub fn build(model: &ModelDirectory, weights: &SharedWeights, placement: Placement) -> Result<Self, EngineError> {
         let config_path = model.path.join("config.json");
         let mut config: Value = serde_json::from_str(&model.config).map_err(|error| permanent(&config_path, &error.to_string()))?;
-        let rows = weights.rows(RESIZED[0]);
-        if rows != config["vocab_size"].as_i64() {
-            let message = format!("vocab_size is {}, the word embedding has {} rows", config["vocab_size"], rows.unwrap_or(0));
-            return Err(permanent(&config_path, &message));
-        }
-        config["vocab_size"] = TINY_VOCABULARY.into();
+        let shrunk = shrink(&mut config);
         let variables = nn::VarStore::new(placement.device);
         let root = variables.root();
         fn typed<T: serde::de::DeserializeOwned>(config: Value, path: &std::path::Path) -> Result<T, EngineError> {
@@ -84,7 +103,7 @@ impl TokenClassifier {
         };
         let mut variables = variables;
         variables.freeze();
-        weights.attach(model, &variables, RESIZED)?;
+        weights.attach(model, &variables, &shrunk)?;
         Ok(Self { graph, placement, _variables: variables })
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::batch::batches;
@@ -44,6 +44,7 @@ struct Shared {
     info: ModelInfo,
     batch_tokens: usize,
     threads: usize,
+    building: Mutex<()>,
 }
 
 impl TransformerFactory {
@@ -65,7 +66,20 @@ impl TransformerFactory {
         let golden = std::mem::take(&mut model.golden);
         let threads = options.threads_per_worker.max(1);
         let batch_tokens = options.batch_tokens.max(model.max_pieces + 2);
-        Ok(Self { shared: Arc::new(Shared { model, weights, tokenizer, labels, placement, info, batch_tokens, threads }), golden })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                model,
+                weights,
+                tokenizer,
+                labels,
+                placement,
+                info,
+                batch_tokens,
+                threads,
+                building: Mutex::default(),
+            }),
+            golden,
+        })
     }
 
     /// Seconds that the one read of the weights took, checksum and cast included.
@@ -95,7 +109,10 @@ impl EngineFactory for TransformerFactory {
         let shared = self.shared.clone();
         // OpenMP keeps this per calling thread: two workers of one thread beat one of two.
         tch::set_num_threads(i32::try_from(shared.threads).unwrap_or(1));
+        // One graph at a time: what building takes for a moment is taken once, however many workers start.
+        let turn = shared.building.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let classifier = TokenClassifier::build(&shared.model, &shared.weights, shared.placement)?;
+        drop(turn);
         Ok(Box::new(TransformerEngine { shared, classifier }))
     }
 

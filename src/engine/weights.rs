@@ -8,6 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor, nn};
 
 use super::EngineError;
+use super::bert::Shrunk;
 use super::manifest::{ModelDirectory, hexadecimal, permanent, unreadable, wrong_digest};
 
 /// The tensors of a model, shared by every engine of the process: each attaches to them, none copies.
@@ -51,29 +52,26 @@ impl SharedWeights {
         Ok(Self { tensors: Mutex::new(tensors), sha256, bytes: raw.len() as u64, read_seconds: begun.elapsed().as_secs_f64() })
     }
 
-    /// Points every variable of a graph at the shared tensor of its name. `resized` are the variables that were made with
-    /// another first dimension on purpose.
-    pub fn attach(&self, model: &ModelDirectory, variables: &nn::VarStore, resized: &[&str]) -> Result<(), EngineError> {
+    /// Points every variable of a graph at the shared tensor of its name, after its shape was found to be the configuration's.
+    pub fn attach(&self, model: &ModelDirectory, variables: &nn::VarStore, shrunk: &[Shrunk]) -> Result<(), EngineError> {
         let tensors = self.tensors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (name, mut variable) in variables.variables() {
             let shared = tensors
                 .get(&name)
                 .ok_or_else(|| permanent(&model.weights, &format!("no tensor {name}: the weights are not of this architecture")))?;
-            let (wanted, found) = (variable.size(), shared.size());
-            let skip = usize::from(resized.iter().any(|suffix| name.ends_with(suffix)));
-            if wanted.len() != found.len() || wanted[skip..] != found[skip..] {
+            let (mut wanted, found) = (variable.size(), shared.size());
+            // The attention's own output layer has the same ending as the feed-forward block's, and its full size.
+            let full = name.ends_with("attention.output.dense.weight");
+            if let Some(place) = shrunk.iter().find(|place| !full && name.ends_with(place.suffix)) {
+                wanted[place.dimension] = place.size;
+            }
+            if wanted != found {
                 let message = format!("tensor {name} has shape {found:?}, config.json says {wanted:?}");
                 return Err(permanent(&model.weights, &message));
             }
             variable.f_set_data(shared).map_err(|error| EngineError::Permanent(format!("tensor {name} cannot be attached: {error}")))?;
         }
         Ok(())
-    }
-
-    /// The first dimension of a tensor, `None` when there is no such tensor.
-    pub fn rows(&self, suffix: &str) -> Option<i64> {
-        let tensors = self.tensors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        tensors.iter().find(|(name, _)| name.ends_with(suffix)).and_then(|(_, tensor)| tensor.size().first().copied())
     }
 }
 

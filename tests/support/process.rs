@@ -63,9 +63,9 @@ impl Daemon {
         text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '))?.parse().ok()
     }
 
-    /// Sends a signal by the system's `kill`.
+    /// Sends a signal by the shell's own `kill`, which every machine has.
     pub fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap().success());
+        assert!(Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().unwrap().success());
     }
 
     /// Waits for the exit code; `None` when a signal ended it.

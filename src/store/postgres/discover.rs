@@ -56,13 +56,16 @@ impl PostgresStore {
             found += u64::try_from(row.get::<_, i64>("found")).unwrap_or(0);
             let ended = seen < limit;
             if ended {
-                // Never later than the overlap before now, never back behind where the walk began.
+                // Never later than the overlap before now: what commits late is seen by the next walk.
                 let update = format!(
-                    "UPDATE nerd.discovery SET position_id = '', finished_at = now(), position_time =
-                     LEAST(COALESCE($1::text::timestamp, position_time), (now() AT TIME ZONE 'UTC') - {OVERLAP}) WHERE walk = 'incremental'"
+                    "UPDATE nerd.discovery SET finished_at = now(),
+                        position_time = LEAST(COALESCE($1::text::timestamp, position_time), (now() AT TIME ZONE 'UTC') - {OVERLAP}),
+                        position_id = CASE WHEN $1::text::timestamp < (now() AT TIME ZONE 'UTC') - {OVERLAP} THEN $2::text
+                            WHEN $1::text IS NULL THEN position_id ELSE '' END
+                     WHERE walk = 'incremental'"
                 );
-                let last = row.get::<_, Option<&str>>("last_time");
-                transaction.execute(&update, &[&last]).await?;
+                let last = (row.get::<_, Option<&str>>("last_time"), row.get::<_, Option<&str>>("last_id"));
+                transaction.execute(&update, &[&last.0, &last.1]).await?;
             } else {
                 let last = row.get::<_, &str>("last_time");
                 let id: &str = row.get("last_id");
