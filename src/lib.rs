@@ -8,9 +8,9 @@ pub mod domain;
 
 // floor 1: tools
 pub mod backoff;
-pub mod exit;
 pub mod memory;
 pub mod metrics;
+pub mod native;
 pub mod settings;
 
 // floor 2: the outside
