@@ -77,6 +77,10 @@ pub fn resolve(sources: &Sources) -> Result<(Settings, Vec<Effective>), Settings
         };
         effective.push(Effective { key: key.name, value: shown, origin });
     }
+    // The longest pause follows the shortest where nobody set it: the step that nerd replaces is deployed with POLL_INTERVAL alone.
+    if !given.iter().any(|(key, ..)| key.name == "claim.idle_poll_interval") {
+        settings.claim.idle_poll_interval = settings.claim.idle_poll_interval.max(settings.claim.poll_interval);
+    }
     if errors.is_empty() {
         across_keys(&settings, &mut errors);
     }
@@ -205,6 +209,12 @@ mod tests {
     }
 
     #[test]
+    fn the_replaced_steps_deployed_environment_is_valid() {
+        let (settings, _) = resolve(&sources("", &[("POLL_INTERVAL", "60"), ("GAZETTEER_BATCH_SIZE", "50")], &[])).unwrap();
+        assert_eq!((settings.claim.poll_interval, settings.claim.idle_poll_interval), (Duration::from_secs(60), Duration::from_secs(60)));
+    }
+
+    #[test]
     fn every_error_is_listed_with_its_place() {
         let file = "wrong = 1\n[claim]\nbatch_artices = 10\nlease = true\n[engine]\nworkers = \"two\"\n";
         let environment = [("NERD_ENGINE_DEVICE", "gpu"), ("NERD_ENGIN_WORKERS", "1")];
@@ -239,7 +249,8 @@ mod tests {
 
     #[test]
     fn keys_are_held_against_each_other() {
-        let SettingsError(errors) = resolve(&sources("[claim]\npoll_interval = \"1m\"\n", &[], &[])).unwrap_err();
+        let SettingsError(errors) =
+            resolve(&sources("[claim]\npoll_interval = \"1m\"\nidle_poll_interval = \"30s\"\n", &[], &[])).unwrap_err();
         assert_eq!(errors, ["claim.idle_poll_interval: shorter than claim.poll_interval"]);
     }
 }
