@@ -79,10 +79,18 @@ class TokenClassifier(nn.Module):
         self.dropout = nn.Dropout(config["hidden_dropout_prob"])
         self.classifier = nn.Linear(config["hidden_size"], labels)
 
-    def forward(self, ids: Tensor, types: Tensor, attention: Tensor) -> Tensor:
-        """Token ids, token types and a 0/1 mask, each (rows, length), to logits (rows, length, labels)."""
+    def hidden_states(self, ids: Tensor, types: Tensor, attention: Tensor) -> list[Tensor]:
+        """Token ids, token types and a 0/1 mask, each (rows, length), to what leaves the embeddings and each layer (rows, length, width)."""
         mask = attention[:, None, None, :].bool()
-        hidden = self.bert["embeddings"](ids, types)
+        states = [self.bert["embeddings"](ids, types)]
         for layer in self.bert["encoder"]["layer"]:
-            hidden = layer(hidden, mask)
+            states.append(layer(states[-1], mask))
+        return states
+
+    def forward(self, ids: Tensor, types: Tensor, attention: Tensor) -> Tensor:
+        """The same to logits (rows, length, labels)."""
+        return self.head(self.hidden_states(ids, types, attention)[-1])
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """What leaves the last layer to logits."""
         return self.classifier(self.dropout(hidden))

@@ -62,6 +62,7 @@ def write(out: Path, name: str, model, config: dict, tokenizer: Tokenizer, sourc
         "token_types": "word_shape",
         "max_pieces": max_pieces,
         "lowercase": True,
+        "int8": True,
         "labels": labels,
         "golden": golden(),
     }

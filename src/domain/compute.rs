@@ -29,13 +29,15 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// `f32`, `bf16` or `auto` (bf16 where the processor multiplies it natively, else f32).
+/// `f32`, `bf16`, `int8` or `auto` (int8 where the model was measured in it and the processor multiplies bytes, else bf16 where it
+/// multiplies that natively, else f32).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PrecisionChoice {
     #[default]
     Auto,
     F32,
     Bf16,
+    Int8,
 }
 
 impl FromStr for PrecisionChoice {
@@ -46,7 +48,8 @@ impl FromStr for PrecisionChoice {
             "auto" => Ok(Self::Auto),
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
-            _ => Err(format!("{text:?} is no precision: use auto, f32 or bf16")),
+            "int8" => Ok(Self::Int8),
+            _ => Err(format!("{text:?} is no precision: use auto, int8, bf16 or f32")),
         }
     }
 }

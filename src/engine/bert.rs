@@ -1,5 +1,5 @@
-//! The graphs: rust-bert's encoders with a token-classification head, attached to the shared weights. The only file that
-//! names rust-bert.
+//! The graphs: rust-bert's encoders with a token-classification head, attached to the shared weights. Beside the
+//! configuration that [`super::int8`] shares, the only use of rust-bert.
 //!
 //! rust-bert's own `TokenClassificationModel::predict` is not used: in 0.23 it decodes the rows of its second and later
 //! internal batches with the first batch's features (`pipelines/token_classification.rs`, `features[sentence_idx]`).
@@ -14,6 +14,7 @@ use tch::{Kind, Tensor, nn, no_grad};
 
 use super::EngineError;
 use super::device::Placement;
+use super::input::{Network, Windows};
 use super::manifest::{Architecture, ModelDirectory, permanent};
 use super::weights::SharedWeights;
 
@@ -29,19 +30,9 @@ enum Graph {
 pub struct TokenClassifier {
     graph: Graph,
     placement: Placement,
+    pad_id: u32,
     /// Keeps the variables alive.
     _variables: nn::VarStore,
-}
-
-/// Windows as rows of equal length.
-pub struct Input {
-    /// Row-major, `rows × length`.
-    pub ids: Vec<i64>,
-    pub types: Vec<i64>,
-    /// 1 for a token, 0 for padding.
-    pub mask: Vec<i64>,
-    pub rows: usize,
-    pub length: usize,
 }
 
 /// A dimension that the graph is made with far too small: the shared tensor takes its place. Otherwise every engine would fill
@@ -74,7 +65,7 @@ fn shrink(config: &mut Value) -> Vec<Shrunk> {
 }
 
 impl TokenClassifier {
-    pub fn build(model: &ModelDirectory, weights: &SharedWeights, placement: Placement) -> Result<Self, EngineError> {
+    pub fn build(model: &ModelDirectory, weights: &SharedWeights, placement: Placement, pad_id: u32) -> Result<Self, EngineError> {
         let config_path = model.path.join("config.json");
         let mut config: Value = serde_json::from_str(&model.config).map_err(|error| permanent(&config_path, &error.to_string()))?;
         let shrunk = shrink(&mut config);
@@ -104,11 +95,11 @@ impl TokenClassifier {
         let mut variables = variables;
         variables.freeze();
         weights.attach(model, &variables, &shrunk)?;
-        Ok(Self { graph, placement, _variables: variables })
+        Ok(Self { graph, placement, pad_id, _variables: variables })
     }
 
-    /// Logits as f32, row-major `rows × length × labels`. Panics when native code fails (rust-bert unwraps): callers catch.
-    pub fn logits(&self, input: &Input) -> Vec<f32> {
+    /// Logits as f32, row-major `rows × length × labels`. Panics when native code fails (rust-bert unwraps).
+    fn rectangle(&self, input: &Rectangle) -> Vec<f32> {
         no_grad(|| {
             let size = [input.rows as i64, input.length as i64];
             let device = self.placement.device;
@@ -133,5 +124,60 @@ impl TokenClassifier {
             logits.copy_data(&mut values, count);
             values
         })
+    }
+}
+
+/// Windows as rows of equal length.
+struct Rectangle {
+    /// Row-major, `rows × length`.
+    ids: Vec<i64>,
+    types: Vec<i64>,
+    /// 1 for a token, 0 for padding.
+    mask: Vec<i64>,
+    rows: usize,
+    length: usize,
+}
+
+impl Rectangle {
+    fn new(windows: &Windows, pad: u32) -> Self {
+        let (rows, length) = (windows.lengths.len(), windows.longest());
+        let size = rows * length;
+        let mut input = Self { ids: vec![pad.into(); size], types: vec![0; size], mask: vec![0; size], rows, length };
+        let mut token = 0;
+        for (row, &pieces) in windows.lengths.iter().enumerate() {
+            for place in row * length..row * length + pieces {
+                input.ids[place] = windows.ids[token].into();
+                input.types[place] = windows.types[token].into();
+                input.mask[place] = 1;
+                token += 1;
+            }
+        }
+        input
+    }
+}
+
+impl Network for TokenClassifier {
+    fn logits(&mut self, windows: &Windows) -> Vec<f32> {
+        if windows.ids.is_empty() {
+            return Vec::new();
+        }
+        let input = Rectangle::new(windows, self.pad_id);
+        let all = self.rectangle(&input);
+        let labels = all.len() / (input.rows * input.length);
+        let mut logits = Vec::with_capacity(windows.wanted.len() * labels);
+        let (mut row, mut start) = (0, 0);
+        for &piece in &windows.wanted {
+            while piece as usize >= start + windows.lengths[row] {
+                start += windows.lengths[row];
+                row += 1;
+            }
+            let at = (row * input.length + piece as usize - start) * labels;
+            logits.extend_from_slice(&all[at..at + labels]);
+        }
+        logits
+    }
+
+    fn padding(&self, windows: &Windows) -> usize {
+        windows.longest() * windows.lengths.len() - windows.ids.len()
     }
 }

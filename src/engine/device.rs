@@ -6,16 +6,31 @@ use tch::{Cuda, Device, Kind};
 
 use super::EngineError;
 use crate::domain::{DeviceChoice, PrecisionChoice};
+use crate::native::Vnni;
+
+/// What the network computes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    F32,
+    Bf16,
+    Int8,
+}
 
 /// A device that exists.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placement {
     pub device: Device,
-    pub kind: Kind,
+    pub precision: Precision,
 }
 
 impl Placement {
-    pub fn choose(device: DeviceChoice, precision: PrecisionChoice) -> Result<Self, EngineError> {
+    /// `obstacle` is why the model cannot run in int8, `measured` whether its manifest says that it was found good in it.
+    pub fn choose(
+        device: DeviceChoice,
+        precision: PrecisionChoice,
+        obstacle: Option<String>,
+        measured: bool,
+    ) -> Result<Self, EngineError> {
         let devices = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
         let device = match device {
             DeviceChoice::Cpu => Device::Cpu,
@@ -28,17 +43,34 @@ impl Placement {
                 )));
             }
         };
-        let kind = match precision {
-            PrecisionChoice::F32 => Kind::Float,
-            PrecisionChoice::Bf16 => Kind::BFloat16,
-            PrecisionChoice::Auto if device != Device::Cpu || native_bf16() => Kind::BFloat16,
-            PrecisionChoice::Auto => Kind::Float,
+        let vnni = Vnni::detect().is_some();
+        let precision = match precision {
+            PrecisionChoice::F32 => Precision::F32,
+            PrecisionChoice::Bf16 => Precision::Bf16,
+            PrecisionChoice::Int8 => match obstacle {
+                _ if device != Device::Cpu => return Err(int8_refused("it runs on the CPU only; set engine.device to cpu")),
+                _ if !vnni => return Err(int8_refused("this processor lacks AVX-512 VNNI; use auto")),
+                Some(obstacle) => return Err(int8_refused(&format!("{obstacle}; use auto"))),
+                None => Precision::Int8,
+            },
+            PrecisionChoice::Auto if device == Device::Cpu && vnni && measured && obstacle.is_none() => Precision::Int8,
+            PrecisionChoice::Auto if device != Device::Cpu || native_bf16() => Precision::Bf16,
+            PrecisionChoice::Auto => Precision::F32,
         };
-        Ok(Self { device, kind })
+        Ok(Self { device, precision })
     }
 
     pub fn precision(&self) -> &'static str {
-        if self.kind == Kind::BFloat16 { "bf16" } else { "f32" }
+        match self.precision {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
+        }
+    }
+
+    /// What libtorch computes in: f32 where it is not asked.
+    pub fn kind(&self) -> Kind {
+        if self.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
     }
 }
 
@@ -49,6 +81,10 @@ impl fmt::Display for Placement {
             _ => formatter.write_str("cpu"),
         }
     }
+}
+
+fn int8_refused(why: &str) -> EngineError {
+    EngineError::Permanent(format!("no int8: engine.precision is int8, {why}"))
 }
 
 fn native_bf16() -> bool {
@@ -66,13 +102,23 @@ mod tests {
 
     #[test]
     fn a_missing_cuda_device_is_a_permanent_error() {
-        let error = Placement::choose(DeviceChoice::Cuda(97), PrecisionChoice::Auto).unwrap_err();
+        let error = Placement::choose(DeviceChoice::Cuda(97), PrecisionChoice::Auto, None, true).unwrap_err();
         assert!(matches!(&error, EngineError::Permanent(m) if m.starts_with("no CUDA device: ")), "{error}");
     }
 
     #[test]
+    fn int8_is_chosen_where_it_was_measured_and_refused_where_it_cannot_be() {
+        let auto = |obstacle, measured| Placement::choose(DeviceChoice::Cpu, PrecisionChoice::Auto, obstacle, measured).unwrap().precision();
+        assert_eq!(auto(None, true) == "int8", Vnni::detect().is_some());
+        assert_ne!(auto(None, false), "int8");
+        assert_ne!(auto(Some("no".to_owned()), true), "int8");
+        let error = Placement::choose(DeviceChoice::Cpu, PrecisionChoice::Int8, Some("no".to_owned()), true).unwrap_err();
+        assert!(error.to_string().starts_with("no int8: "), "{error}");
+    }
+
+    #[test]
     fn the_precision_asked_for_is_taken() {
-        let placement = Placement::choose(DeviceChoice::Cpu, PrecisionChoice::F32).unwrap();
+        let placement = Placement::choose(DeviceChoice::Cpu, PrecisionChoice::F32, None, true).unwrap();
         assert_eq!((placement.precision(), placement.to_string().as_str()), ("f32", "cpu"));
     }
 }

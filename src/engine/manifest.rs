@@ -47,6 +47,8 @@ struct ManifestFile {
     max_pieces: usize,
     #[serde(default = "yes")]
     lowercase: bool,
+    #[serde(default)]
+    int8: bool,
     labels: Vec<String>,
     #[serde(default)]
     golden: Vec<GoldenText>,
@@ -100,6 +102,8 @@ pub struct ModelDirectory {
     /// Pieces a window, the special ones not counted.
     pub max_pieces: usize,
     pub lowercase: bool,
+    /// Whether its makers measured it in int8 and found it good: `auto` then takes it.
+    pub int8: bool,
     /// Label names by index.
     pub labels: Vec<String>,
     pub golden: Vec<Golden>,

@@ -4,7 +4,10 @@ mod batch;
 mod bert;
 mod decode;
 mod device;
+mod input;
+mod int8;
 mod manifest;
+mod matrix;
 pub mod scripted;
 mod sentences;
 mod shape;
@@ -92,7 +95,7 @@ pub struct ModelInfo {
     pub name: String,
     pub version: String,
     pub sha256: String,
-    /// `f32` or `bf16`.
+    /// `f32`, `bf16` or `int8`.
     pub precision: String,
     /// `cpu` or `cuda:N`.
     pub device: String,

@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::batch::batches;
-use super::bert::{Input, TokenClassifier};
+use super::bert::TokenClassifier;
 use super::decode::{Labels, to_code_points};
-use super::device::Placement;
+use super::device::{Placement, Precision};
+use super::input::{Network, Windows};
+use super::int8::{Int8Network, Int8Weights};
 use super::manifest::ModelDirectory;
 use super::sentences::sentence_starts;
 use super::tokenizer::{Piece, Tokenizer};
-use super::weights::SharedWeights;
+use super::weights::{SharedWeights, WeightsFile};
 use super::window::windows;
 use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Progress, Work};
 use crate::domain::{DeviceChoice, Entity, PrecisionChoice};
+use crate::native::Vnni;
 
 /// What the configuration says of the engine.
 #[derive(Clone, Debug)]
@@ -37,7 +40,9 @@ pub struct TransformerFactory {
 
 struct Shared {
     model: ModelDirectory,
-    weights: SharedWeights,
+    weights: Weights,
+    weight_bytes: u64,
+    read_seconds: f64,
     tokenizer: Tokenizer,
     labels: Labels,
     placement: Placement,
@@ -47,22 +52,34 @@ struct Shared {
     building: Mutex<()>,
 }
 
+/// The one copy of the weights, in the form that its networks read.
+enum Weights {
+    Tensors(SharedWeights),
+    Int8(Arc<Int8Weights>),
+}
+
 impl TransformerFactory {
     /// What a directory says of its model, its weights unread: the digest is the manifest's, or empty where there is none.
     pub fn describe(options: &EngineOptions) -> Result<ModelInfo, EngineError> {
-        let placement = Placement::choose(options.device, options.precision)?;
         let model = ModelDirectory::open(&options.model_directory)?;
+        let placement = place(options, &model)?;
         Ok(model_info(&model, placement, model.expected.as_ref().map_or_else(String::new, |(sha256, _)| sha256.clone())))
     }
 
     /// Checks the model directory and reads the weights: the one read of the process.
     pub fn load(options: &EngineOptions) -> Result<Self, EngineError> {
-        let placement = Placement::choose(options.device, options.precision)?;
         let mut model = ModelDirectory::open(&options.model_directory)?;
+        let placement = place(options, &model)?;
         let tokenizer = Tokenizer::load(&model.path, model.lowercase, model.token_types)?;
-        let weights = SharedWeights::read(&model, placement.kind, placement.device)?;
+        let begun = Instant::now();
+        let file = WeightsFile::read(&model)?;
+        let weights = match (placement.precision, Vnni::detect()) {
+            (Precision::Int8, Some(vnni)) => Weights::Int8(Arc::new(Int8Weights::new(vnni, &file, &model)?)),
+            _ => Weights::Tensors(SharedWeights::new(&file, &model, placement.kind(), placement.device)?),
+        };
+        let read_seconds = begun.elapsed().as_secs_f64();
         let labels = Labels::new(&model.labels);
-        let info = model_info(&model, placement, weights.sha256.clone());
+        let info = model_info(&model, placement, file.sha256.clone());
         let golden = std::mem::take(&mut model.golden);
         let threads = options.threads_per_worker.max(1);
         let batch_tokens = options.batch_tokens.max(model.max_pieces + 2);
@@ -70,6 +87,8 @@ impl TransformerFactory {
             shared: Arc::new(Shared {
                 model,
                 weights,
+                weight_bytes: file.bytes,
+                read_seconds,
                 tokenizer,
                 labels,
                 placement,
@@ -84,13 +103,17 @@ impl TransformerFactory {
 
     /// Seconds that the one read of the weights took, checksum and cast included.
     pub fn weights_read_seconds(&self) -> f64 {
-        self.shared.weights.read_seconds
+        self.shared.read_seconds
     }
 
     /// Length of the weights file.
     pub fn weight_bytes(&self) -> u64 {
-        self.shared.weights.bytes
+        self.shared.weight_bytes
     }
+}
+
+fn place(options: &EngineOptions, model: &ModelDirectory) -> Result<Placement, EngineError> {
+    Placement::choose(options.device, options.precision, Int8Weights::obstacle(model), model.int8)
 }
 
 fn model_info(model: &ModelDirectory, placement: Placement, sha256: String) -> ModelInfo {
@@ -107,13 +130,17 @@ fn model_info(model: &ModelDirectory, placement: Placement, sha256: String) -> M
 impl EngineFactory for TransformerFactory {
     fn build(&self) -> Result<Box<dyn NerEngine>, EngineError> {
         let shared = self.shared.clone();
-        // OpenMP keeps this per calling thread: two workers of one thread beat one of two.
-        tch::set_num_threads(i32::try_from(shared.threads).unwrap_or(1));
-        // One graph at a time: what building takes for a moment is taken once, however many workers start.
-        let turn = shared.building.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let classifier = TokenClassifier::build(&shared.model, &shared.weights, shared.placement)?;
-        drop(turn);
-        Ok(Box::new(TransformerEngine { shared, classifier }))
+        let network: Box<dyn Network> = match &shared.weights {
+            Weights::Int8(weights) => Box::new(Int8Network::new(weights.clone())),
+            Weights::Tensors(weights) => {
+                // OpenMP keeps this per calling thread: two workers of one thread beat one of two.
+                tch::set_num_threads(i32::try_from(shared.threads).unwrap_or(1));
+                // One graph at a time: what building takes for a moment is taken once, however many workers start.
+                let _turn = shared.building.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                Box::new(TokenClassifier::build(&shared.model, weights, shared.placement, shared.tokenizer.pad_id)?)
+            }
+        };
+        Ok(Box::new(TransformerEngine { shared, network, input: Windows::default() }))
     }
 
     fn model(&self) -> &ModelInfo {
@@ -128,7 +155,8 @@ impl EngineFactory for TransformerFactory {
 /// One worker's engine.
 pub struct TransformerEngine {
     shared: Arc<Shared>,
-    classifier: TokenClassifier,
+    network: Box<dyn Network>,
+    input: Windows,
 }
 
 /// Pieces gathered before their windows are run: enough to sort by length, little enough to keep memory flat.
@@ -183,64 +211,47 @@ impl TransformerEngine {
         Ok(Prepared { pieces, windows })
     }
 
-    fn infer(&self, texts: &[&str], group: &[Prepared], found: &mut [Vec<Entity>], work: &mut Work, progress: &Progress) {
+    fn infer(&mut self, texts: &[&str], group: &[Prepared], found: &mut [Vec<Entity>], work: &mut Work, progress: &Progress) {
         let windows: Vec<(usize, Range<usize>)> =
             group.iter().enumerate().flat_map(|(text, p)| p.windows.iter().map(move |w| (text, w.clone()))).collect();
         let lengths: Vec<usize> = windows.iter().map(|(_, window)| window.len() + 2).collect();
-        for batch in batches(&lengths, self.shared.batch_tokens) {
-            let length = batch.iter().map(|&index| lengths[index]).max().unwrap_or(0);
-            let input = self.input(group, &windows, &batch, length);
-            let content: usize = batch.iter().map(|&index| lengths[index]).sum();
-            work.content_tokens += content as u64;
-            work.padding_tokens += (length * batch.len() - content) as u64;
-            let logits = self.classifier.logits(&input);
-            progress.step();
-            for (row, &index) in batch.iter().enumerate() {
-                let (text, window) = &windows[index];
-                self.decode(texts[*text], &group[*text].pieces, window, &logits, row * length + 1, &mut found[*text]);
-            }
-        }
-    }
-
-    fn input(&self, group: &[Prepared], windows: &[(usize, Range<usize>)], batch: &[usize], length: usize) -> Input {
-        let size = batch.len() * length;
-        let tokenizer = &self.shared.tokenizer;
-        let mut input = Input {
-            ids: Vec::with_capacity(size),
-            types: Vec::with_capacity(size),
-            mask: Vec::with_capacity(size),
-            rows: batch.len(),
-            length,
-        };
-        for (row, &index) in batch.iter().enumerate() {
-            let (text, window) = &windows[index];
-            let pieces = &group[*text].pieces[window.clone()];
-            input.ids.push(tokenizer.start_id.into());
-            input.ids.extend(pieces.iter().map(|piece| i64::from(piece.id)));
-            input.ids.push(tokenizer.stop_id.into());
-            input.types.push(0);
-            input.types.extend(pieces.iter().map(|piece| i64::from(piece.shape)));
-            let filled = (row + 1) * length;
-            input.mask.resize(input.ids.len(), 1);
-            input.ids.resize(filled, tokenizer.pad_id.into());
-            input.types.resize(filled, 0);
-            input.mask.resize(filled, 0);
-        }
-        input
-    }
-
-    /// Decodes one window whose first piece's logits lie at token `first` of the batch.
-    fn decode(&self, text: &str, pieces: &[Piece], window: &Range<usize>, logits: &[f32], first: usize, out: &mut Vec<Entity>) {
         let count = self.shared.labels.count();
-        let words: Vec<Range<usize>> = words(pieces, window.clone()).collect();
-        let mut probabilities = Vec::with_capacity(words.len() * count);
-        for (index, piece) in pieces[window.clone()].iter().enumerate() {
-            if piece.first {
-                let at = (first + index) * count;
-                softmax(&logits[at..at + count], &mut probabilities);
+        for batch in batches(&lengths, self.shared.batch_tokens) {
+            self.gather(group, &windows, &batch);
+            work.content_tokens += self.input.ids.len() as u64;
+            work.padding_tokens += self.network.padding(&self.input) as u64;
+            let logits = self.network.logits(&self.input);
+            progress.step();
+            let mut rows = logits.chunks_exact(count);
+            for &index in &batch {
+                let (text, window) = &windows[index];
+                let words: Vec<Range<usize>> = words(&group[*text].pieces, window.clone()).collect();
+                let mut probabilities = Vec::with_capacity(words.len() * count);
+                rows.by_ref().take(words.len()).for_each(|logits| softmax(logits, &mut probabilities));
+                self.shared.labels.entities(texts[*text], &words, &probabilities, &mut found[*text]);
             }
         }
-        self.shared.labels.entities(text, &words, &probabilities, out);
+    }
+
+    /// The windows of a batch as the network reads them.
+    fn gather(&mut self, group: &[Prepared], windows: &[(usize, Range<usize>)], batch: &[usize]) {
+        let (tokenizer, input) = (&self.shared.tokenizer, &mut self.input);
+        input.clear();
+        for &index in batch {
+            let (text, window) = &windows[index];
+            input.ids.push(tokenizer.start_id);
+            input.types.push(0);
+            for piece in &group[*text].pieces[window.clone()] {
+                if piece.first {
+                    input.wanted.push(input.ids.len() as u32);
+                }
+                input.ids.push(piece.id);
+                input.types.push(piece.shape);
+            }
+            input.ids.push(tokenizer.stop_id);
+            input.types.push(0);
+            input.lengths.push(window.len() + 2);
+        }
     }
 }
 

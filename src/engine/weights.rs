@@ -1,8 +1,8 @@
 //! The one component that reads weights: once, checked against the manifest, cast to the run precision, kept for every engine.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Mutex;
-use std::time::Instant;
 
 use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor, nn};
@@ -11,19 +11,16 @@ use super::EngineError;
 use super::bert::Shrunk;
 use super::manifest::{ModelDirectory, hexadecimal, permanent, unreadable, wrong_digest};
 
-/// The tensors of a model, shared by every engine of the process: each attaches to them, none copies.
-pub struct SharedWeights {
-    /// A `Tensor` is `Send`, not `Sync`: handles are made under the lock, the data behind them is only ever read.
-    tensors: Mutex<HashMap<String, Tensor>>,
+/// The weights file in memory, its digest checked: dropped when the networks' own form of it is made.
+pub struct WeightsFile {
+    raw: Vec<u8>,
     pub sha256: String,
     pub bytes: u64,
-    pub read_seconds: f64,
 }
 
-impl SharedWeights {
+impl WeightsFile {
     /// Reads the safetensors file. The only read of weights in a process's life.
-    pub fn read(model: &ModelDirectory, kind: Kind, device: Device) -> Result<Self, EngineError> {
-        let begun = Instant::now();
+    pub fn read(model: &ModelDirectory) -> Result<Self, EngineError> {
         let file = &model.weights;
         let raw = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
         if let Some((_, bytes)) = &model.expected
@@ -38,10 +35,27 @@ impl SharedWeights {
         {
             return Err(wrong_digest(file, &sha256, expected));
         }
-        let parsed = SafeTensors::deserialize(&raw)
-            .map_err(|error| permanent(file, &format!("not a safetensors file, or a truncated one: {error}")))?;
+        Ok(Self { bytes: raw.len() as u64, sha256, raw })
+    }
+
+    /// The tensors as they lie in the file; `path` is for the message.
+    pub fn tensors(&self, path: &Path) -> Result<SafeTensors<'_>, EngineError> {
+        SafeTensors::deserialize(&self.raw)
+            .map_err(|error| permanent(path, &format!("not a safetensors file, or a truncated one: {error}")))
+    }
+}
+
+/// The tensors of a model, shared by every engine of the process: each attaches to them, none copies.
+pub struct SharedWeights {
+    /// A `Tensor` is `Send`, not `Sync`: handles are made under the lock, the data behind them is only ever read.
+    tensors: Mutex<HashMap<String, Tensor>>,
+}
+
+impl SharedWeights {
+    /// Casts what was read.
+    pub fn new(file: &WeightsFile, model: &ModelDirectory, kind: Kind, device: Device) -> Result<Self, EngineError> {
         let mut tensors = HashMap::new();
-        for (name, view) in parsed.tensors() {
+        for (name, view) in file.tensors(&model.weights)?.tensors() {
             let Some(stored) = stored_kind(view.dtype()) else {
                 continue; // position ids and the like: not weights
             };
@@ -49,7 +63,7 @@ impl SharedWeights {
             let tensor = Tensor::from_data_size(view.data(), &shape, stored).to_kind(kind).to_device(device);
             tensors.insert(name, tensor);
         }
-        Ok(Self { tensors: Mutex::new(tensors), sha256, bytes: raw.len() as u64, read_seconds: begun.elapsed().as_secs_f64() })
+        Ok(Self { tensors: Mutex::new(tensors) })
     }
 
     /// Points every variable of a graph at the shared tensor of its name, after its shape was found to be the configuration's.
