@@ -111,6 +111,9 @@ pub struct Annotate {
     /// How to write
     #[arg(long, value_enum, default_value = "json")]
     pub format: Output,
+    /// Answer a text that was there before from memory (reuse.memory_bytes); without it, every text is read by the model
+    #[arg(long)]
+    pub reuse: bool,
 }
 
 #[derive(Debug, Args)]

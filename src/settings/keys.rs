@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::values::{duration, one_of, whole};
+use super::values::{duration, one_of, size, switch, whole};
 use super::{LogFormat, Secret, Settings};
 
 /// What a TOML file may hold for a key.
@@ -12,6 +12,9 @@ pub enum Shape {
     Number,
     /// A number of seconds or a text with a unit.
     Duration,
+    /// A number of bytes or a text with a unit.
+    Size,
+    Switch,
 }
 
 impl Shape {
@@ -20,6 +23,8 @@ impl Shape {
             Self::Text => "text",
             Self::Number => "a whole number",
             Self::Duration => "a duration",
+            Self::Size => "a size",
+            Self::Switch => "true or false",
         }
     }
 }
@@ -230,6 +235,26 @@ pub const KEYS: &[Key] = &[
         s.retry.max_delay = duration(v, Duration::ZERO, DAY)?;
         Ok(())
     }),
+    key(
+        "reuse.memory_bytes",
+        "16MB",
+        Shape::Size,
+        "memory for results by text, all workers together: the same text again takes no inference; 0: off",
+        |s, v| {
+            s.reuse.memory_bytes = size(v, 64 << 30)?;
+            Ok(())
+        },
+    ),
+    key(
+        "reuse.database",
+        "true",
+        Shape::Switch,
+        "an article whose very text has rows of the same extractor_version gets a copy of them and takes no inference",
+        |s, v| {
+            s.reuse.database = switch(v)?;
+            Ok(())
+        },
+    ),
     key(
         "supervision.restart_limit",
         "60",

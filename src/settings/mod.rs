@@ -29,6 +29,7 @@ pub struct Settings {
     pub claim: Claim,
     pub discovery: Discovery,
     pub retry: Retry,
+    pub reuse: Reuse,
     pub supervision: Supervision,
     pub output: Output,
     pub http: Http,
@@ -86,6 +87,15 @@ pub struct Retry {
     pub max_crashes: u32,
     pub base_delay: Duration,
     pub max_delay: Duration,
+}
+
+/// What is done with texts whose result is known.
+#[derive(Clone, Debug, Default)]
+pub struct Reuse {
+    /// Bytes that remembered results may occupy; 0: none are.
+    pub memory_bytes: u64,
+    /// Whether rows of the same text are copied in the database.
+    pub database: bool,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod listen;
 pub mod migrate;
 pub mod quarantine;
+mod reuse;
 pub mod rows;
 mod sql;
 mod tls;
@@ -50,6 +51,7 @@ struct Statements {
     claim_source: String,
     replace: String,
     insert: String,
+    reuse: String,
     page: String,
     chunk: String,
 }
@@ -86,6 +88,7 @@ impl PostgresStore {
             claim_source: fill(&claim::CLAIM.replace("{source}", "source = $7")),
             replace: fill(complete::REPLACE),
             insert: fill(complete::INSERT),
+            reuse: fill(reuse::REUSE),
             page: fill(discover::PAGE),
             chunk: fill(discover::CHUNK),
         };
@@ -125,6 +128,10 @@ impl ArticleStore for PostgresStore {
 
     async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError> {
         self.complete_batch(token, articles).await
+    }
+
+    async fn reuse(&self, token: ClaimToken, articles: &[ArticleId]) -> Result<Completion, StoreError> {
+        self.copy_known(token, articles).await
     }
 
     async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError> {
