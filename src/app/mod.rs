@@ -2,7 +2,6 @@
 
 mod daemon;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -55,7 +54,7 @@ pub enum End {
 
 pub fn engine_options(settings: &Settings) -> EngineOptions {
     EngineOptions {
-        model_directory: PathBuf::from(&settings.model.path),
+        model_directory: settings.model_directory(),
         device: settings.engine.device,
         precision: settings.engine.precision,
         batch_tokens: settings.engine.batch_tokens as usize,

@@ -21,8 +21,8 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 
 /// Texts of one call; bounded by bytes too, so that memory stays flat.
-const BATCH_TEXTS: usize = 64;
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_TEXTS: usize = 16;
+const BATCH_BYTES: usize = 1 << 18;
 
 #[derive(Deserialize)]
 struct LineIn {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::values::{duration, one_of, size, switch, whole};
-use super::{LogFormat, Secret, Settings};
+use super::{LogFormat, Profile, Secret, Settings};
 
 /// What a TOML file may hold for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +109,22 @@ pub const KEYS: &[Key] = &[
         },
     ),
     key(
-        "model.path",
-        "models/news-ner",
+        "model.profile",
+        "accurate",
         Shape::Text,
-        "directory of the model: any Hugging Face token-classification directory with safetensors",
+        "which bundled model: accurate (models/news-ner) or fast (models/news-ner-fast: for backlogs and small machines)",
         |s, v| {
-            s.model.path = v.into();
+            s.model.profile = if one_of(v, &["accurate", "fast"])? == "fast" { Profile::Fast } else { Profile::Accurate };
+            Ok(())
+        },
+    ),
+    key(
+        "model.path",
+        "",
+        Shape::Text,
+        "directory of another model, whatever the profile: any Hugging Face token-classification directory with safetensors",
+        |s, v| {
+            s.model.path = Some(v).filter(|path| !path.is_empty()).map(Into::into);
             Ok(())
         },
     ),
@@ -130,7 +140,7 @@ pub const KEYS: &[Key] = &[
         s.engine.device = v.parse()?;
         Ok(())
     }),
-    key("engine.precision", "auto", Shape::Text, "auto (bf16 where the processor has it), f32 or bf16", |s, v| {
+    key("engine.precision", "auto", Shape::Text, "auto (int8 where the model was measured in it and the processor multiplies bytes fast, else bf16 where it has that), f32, bf16 or int8", |s, v| {
         s.engine.precision = v.parse()?;
         Ok(())
     }),
