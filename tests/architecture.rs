@@ -119,7 +119,11 @@ fn native_code_stays_in_its_rooms() {
             "{} names tch",
             path.display()
         );
-        assert!(!text.contains("rust_bert::") || allowed(&path, &["engine/bert.rs", "engine/int8_weights.rs"]), "{} names rust-bert", path.display());
+        assert!(
+            !text.contains("rust_bert::") || allowed(&path, &["engine/bert.rs", "engine/int8_weights.rs"]),
+            "{} names rust-bert",
+            path.display()
+        );
         let processes = text.contains("process::Command") || text.contains("Command::new(");
         assert!(!processes, "{}: the daemon never spawns a process", path.display());
     }

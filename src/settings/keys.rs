@@ -140,10 +140,16 @@ pub const KEYS: &[Key] = &[
         s.engine.device = v.parse()?;
         Ok(())
     }),
-    key("engine.precision", "auto", Shape::Text, "auto (int8 where the model was measured in it and the processor multiplies bytes fast, else bf16 where it has that), f32, bf16 or int8", |s, v| {
-        s.engine.precision = v.parse()?;
-        Ok(())
-    }),
+    key(
+        "engine.precision",
+        "auto",
+        Shape::Text,
+        "auto (int8 where the model was measured in it and the processor multiplies bytes fast, else bf16 where it has that), f32, bf16 or int8",
+        |s, v| {
+            s.engine.precision = v.parse()?;
+            Ok(())
+        },
+    ),
     key("engine.batch_tokens", "768", Shape::Number, "tokens that one forward pass computes, padding counted", |s, v| {
         s.engine.batch_tokens = whole(v, 128, 65_536)?;
         Ok(())
