@@ -19,9 +19,9 @@ impl QuantizedMatrix {
         let bias: Vec<f32> = layers.iter().flat_map(|(_, bias)| bias.iter().copied()).collect();
         let rows: Vec<&[f32]> = layers.iter().flat_map(|(weights, _)| weights.chunks_exact(inner)).collect();
         let mut matrix = Self { packed: vec![0; rows.len() * inner], scales: Vec::new(), sums: Vec::new(), bias };
-        let mut bytes = vec![0; inner];
+        let (mut steps, mut bytes) = (vec![0.0; inner], vec![0; inner]);
         for (output, row) in rows.iter().enumerate() {
-            let scale = quantize(packing, row, &mut bytes);
+            let scale = quantize(packing, row, &mut steps, &mut bytes);
             let (panel, column) = (output / packing.panel, output % packing.panel);
             let panel = &mut matrix.packed[panel * packing.panel * inner..(panel + 1) * packing.panel * inner];
             for (group, four) in bytes.chunks_exact(4).enumerate() {
@@ -38,33 +38,50 @@ impl QuantizedMatrix {
     }
 }
 
-/// One output's weights to bytes; returns their scale.
-fn quantize(packing: Packing, row: &[f32], bytes: &mut [i8]) -> f32 {
+/// One output's weights to bytes; returns their scale. `steps` is room for as many numbers.
+fn quantize(packing: Packing, row: &[f32], steps: &mut [f32], bytes: &mut [i8]) -> f32 {
     let largest = row.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     let mut scale = (largest / 127.0).max(f32::MIN_POSITIVE);
+    // Before rounding already: the scale is then mostly right at the first try.
+    if let Some(most) = packing.largest_lane_sum {
+        scale = scale.max(largest_lane_sum(packing, row) / most as f32);
+    }
     loop {
-        for (byte, value) in bytes.iter_mut().zip(row) {
-            *byte = (value / scale).round_ties_even().clamp(-127.0, 127.0) as i8;
+        for (step, value) in steps.iter_mut().zip(row) {
+            *step = nearest(value / scale);
         }
-        match packing.largest_lane_sum {
-            Some(most) if largest_lane_sum(packing, bytes) > most => {
-                scale *= (largest_lane_sum(packing, bytes) as f32 / most as f32).max(1.001);
-            }
-            _ => return scale,
+        match packing.largest_lane_sum.map(|most| largest_lane_sum(packing, steps) / most as f32) {
+            Some(excess) if excess > 1.0 => scale *= excess.max(1.001),
+            _ => break,
         }
     }
+    for (byte, step) in bytes.iter_mut().zip(steps) {
+        *byte = *step as i8;
+    }
+    scale
+}
+
+/// To the nearest whole number, a half to the even one, for values of at most 2²²: above 2²³ a float has no digits after the
+/// point. (`round_ties_even` is a call for each value where the compiler may not suppose SSE 4.1.)
+fn nearest(value: f32) -> f32 {
+    const NO_FRACTION: f32 = (3 << 22) as f32;
+    (value + NO_FRACTION) - NO_FRACTION
 }
 
 /// The largest sum of the positive, or of the negative, weights that one lane of sixteen bits meets in a chain: lanes hold the
 /// even and the odd pairs of bytes.
-fn largest_lane_sum(packing: Packing, bytes: &[i8]) -> i32 {
-    let mut largest = 0;
-    for chain in bytes.chunks(4 * packing.chain) {
-        for pair in [0, 2] {
-            let lane = || chain.chunks_exact(4).flat_map(|four| [i32::from(four[pair]), i32::from(four[pair + 1])]);
-            let positive: i32 = lane().filter(|&byte| byte > 0).sum();
-            let negative: i32 = lane().filter(|&byte| byte < 0).sum();
-            largest = largest.max(positive).max(-negative);
+fn largest_lane_sum(packing: Packing, row: &[f32]) -> f32 {
+    let mut largest = 0.0f32;
+    for chain in row.chunks(4 * packing.chain) {
+        let (mut positive, mut negative) = ([0.0f32; 4], [0.0f32; 4]);
+        for four in chain.as_chunks::<4>().0 {
+            for (place, &value) in four.iter().enumerate() {
+                positive[place] += value.max(0.0);
+                negative[place] -= value.min(0.0);
+            }
+        }
+        for sums in [positive, negative] {
+            largest = largest.max(sums[0] + sums[1]).max(sums[2] + sums[3]);
         }
     }
     largest
@@ -150,11 +167,39 @@ mod tests {
                 let packing = kernels.packing();
                 let matrix = QuantizedMatrix::new(packing, &[(weights.clone(), vec![0.0; UNIT])], UNIT);
                 for column in 0..UNIT {
-                    let bytes: Vec<i8> = (0..UNIT).map(|index| matrix.byte(packing, UNIT, column, index)).collect();
+                    let bytes: Vec<f32> = (0..UNIT).map(|index| matrix.byte(packing, UNIT, column, index).into()).collect();
                     for (byte, weight) in bytes.iter().zip(&weights[column * UNIT..]) {
-                        prop_assert!((f32::from(*byte) * matrix.scales[column] - weight).abs() <= matrix.scales[column] * 0.501);
+                        prop_assert!((byte * matrix.scales[column] - weight).abs() <= matrix.scales[column] * 0.501);
                     }
-                    prop_assert!(packing.largest_lane_sum.is_none_or(|most| largest_lane_sum(packing, &bytes) <= most));
+                    prop_assert!(packing.largest_lane_sum.is_none_or(|most| largest_lane_sum(packing, &bytes) <= most as f32));
+                }
+            }
+        }
+    }
+
+    /// The largest activations exactly where a column's weights are positive, or negative: no sum may overflow on its way.
+    #[test]
+    fn the_worst_rows_do_not_overflow() {
+        let inner = 4 * UNIT;
+        for (kernels, power) in Kernels::every().into_iter().flat_map(|kernels| [0, 1, 4].map(|power| (kernels, power))) {
+            let weights: Vec<f32> = numbers(UNIT * inner, 7).into_iter().map(|number| number.powi(2 * power + 1)).collect();
+            let packing = kernels.packing();
+            let matrix = QuantizedMatrix::new(packing, &[(weights, vec![0.0; UNIT])], inner);
+            let largest = if packing.largest_lane_sum.is_some() { 127 } else { 255 };
+            for column in 0..UNIT {
+                let weight = |index: usize| i32::from(matrix.byte(packing, inner, column, index));
+                for sign in [1, -1] {
+                    let bytes: Vec<u8> = (0..inner).map(|index| if sign * weight(index) > 0 { largest } else { 0 }).collect();
+                    let mut out = vec![f32::NAN; UNIT];
+                    kernels.linear(
+                        Rows { bytes: &bytes, scales: &[1.0], zeros: &[0.0], inner },
+                        matrix.columns(),
+                        Activation::None,
+                        &mut out,
+                    );
+                    let sum: i32 = (0..inner).map(|index| i32::from(bytes[index]) * weight(index)).sum();
+                    let plain = sum as f32 * matrix.scales[column];
+                    assert!((out[column] - plain).abs() <= plain.abs() * 1e-6, "{kernels:?}: {} is not {plain}", out[column]);
                 }
             }
         }
@@ -163,7 +208,10 @@ mod tests {
     #[test]
     fn a_lane_meets_two_bytes_of_every_group_of_its_chain() {
         let packing = Packing { panel: 16, chain: 2, largest_lane_sum: Some(100) };
-        assert_eq!(largest_lane_sum(packing, &[1, 2, -30, 4, 5, 6, -70, 8, 99, 0, 0, 0, 0, 0, 0, 0]), 100);
-        assert_eq!(largest_lane_sum(packing, &[1, 2, 0, 0, 5, -6, 0, 0]), 8);
+        assert_eq!(
+            largest_lane_sum(packing, &[1.0, 2.0, -30.0, 4.0, 5.0, 6.0, -70.0, 8.0, 99.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+            100.0
+        );
+        assert_eq!(largest_lane_sum(packing, &[1.0, 2.0, 0.0, 0.0, 5.0, -6.0, 0.0, 0.0]), 8.0);
     }
 }

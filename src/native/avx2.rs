@@ -1,6 +1,7 @@
-//! The product of bytes without VNNI: `vpmaddubsw` multiplies bytes and adds pairs to sixteen bits. Four such results are added
-//! before they are widened, which saves three of four widenings; that none overflows is seen to when weights are packed: with
-//! activations of at most 127, the positive weights of a lane's eight add up to at most 258, the negative ones likewise.
+//! The product of bytes without VNNI: `vpmaddubsw` multiplies bytes and adds pairs to sixteen bits. Eight such results are added
+//! before they are widened, which saves seven of eight widenings; that none overflows is seen to when weights are packed: with
+//! activations of at most 127, the positive weights of a lane's sixteen add up to at most 258, the negative ones likewise. Their
+//! steps are coarser for that, still finer than those of the activations.
 //!
 //! The tile: three rows times sixteen columns are six sums of 32 bits and six of 16; with two registers of weights, one of
 //! activations and one product that is all sixteen registers.
@@ -12,7 +13,7 @@ use super::float::{Worth, gelu};
 use super::kernels::{Activation, Columns, Packing, Rows};
 use super::simd::{Avx2, Simd};
 
-pub(super) const PACKING: Packing = Packing { panel: 16, chain: 4, largest_lane_sum: Some(258) };
+pub(super) const PACKING: Packing = Packing { panel: 16, chain: 8, largest_lane_sum: Some(258) };
 
 const ROWS: usize = 3;
 
@@ -70,7 +71,7 @@ fn tile<const R: usize>(
     let weights = columns.packed[panel * PACKING.panel * inner..(panel + 1) * PACKING.panel * inner].as_ptr();
     let mut results = [[simd.splat(0.0); 2]; R];
     // SAFETY: `simd` proves the instructions. `link` counts groups of four bytes within the panel and the rows sliced above:
-    // `inner` is a multiple of a chain's sixteen bytes.
+    // `inner` is a multiple of a chain's 32 bytes.
     unsafe {
         let ones = _mm256_set1_epi16(1);
         let mut sums = [[_mm256_setzero_si256(); 2]; R];

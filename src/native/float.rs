@@ -1,7 +1,7 @@
 //! The kernels that work on f32, over any [`Simd`]: norms, attention, the head, activations to bytes and products back. Lengths
 //! were checked by the caller. Rows never meet: a row's result does not depend on its neighbours, to the bit.
 
-use super::kernels::{Attention, Columns, QUERIES};
+use super::kernels::{Attention, Columns, KEYS};
 use super::simd::Simd;
 
 /// A row to bytes over its own range (0 always included): scale and zero.
@@ -113,103 +113,133 @@ pub(super) fn dense<S: Simd>(simd: S, row: &[f32], weights: &[f32], bias: &[f32]
     }
 }
 
-/// Scaled dot-product attention of one window, head by head. The head's keys are turned and its values gathered first, so that
-/// both lie close together: `scratch` holds keys (`size × padded`), values (`length × size`) and scores (`QUERIES × padded`).
+/// Scaled dot-product attention of one window, head by head. A lane is a query: scores, their softmax and the mixed values of
+/// several queries lie side by side, each lane's sums its own. `scratch` holds the head's keys (`padded × size`) and values
+/// (`length × size`), gathered so that they lie close together; and of the queries at work the queries themselves, later their
+/// results (`size × lanes`), and scores (`padded × lanes`).
 #[inline(always)]
 pub(super) fn attention<S: Simd>(simd: S, attention: Attention<'_>, scratch: &mut [f32], out: &mut [f32]) {
     let Attention { projected, width, heads, queries } = attention;
     let (stride, size) = (3 * width, width / heads);
     let length = projected.len() / stride;
-    let padded = length.next_multiple_of(2 * S::COUNT);
-    let (keys, rest) = scratch.split_at_mut(size * padded);
-    let (values, scores) = rest.split_at_mut(length * size);
-    let scale = 1.0 / (size as f32).sqrt();
+    let padded = length.next_multiple_of(KEYS);
+    let (keys, rest) = scratch.split_at_mut(padded * size);
+    let (values, rest) = rest.split_at_mut(length * size);
+    let (asking, scores) = rest.split_at_mut(size * 2 * S::COUNT);
+    keys[length * size..].fill(0.0);
     for head in 0..heads {
-        for (row, projected) in projected.chunks_exact(stride).enumerate() {
-            let key = &projected[width + head * size..][..size];
-            for (turned, &value) in keys.chunks_exact_mut(padded).zip(key) {
-                turned[row] = value * scale;
-            }
-            values[row * size..][..size].copy_from_slice(&projected[2 * width + head * size..][..size]);
+        for ((projected, key), value) in projected.chunks_exact(stride).zip(keys.chunks_exact_mut(size)).zip(values.chunks_exact_mut(size))
+        {
+            key.copy_from_slice(&projected[width + head * size..][..size]);
+            value.copy_from_slice(&projected[2 * width + head * size..][..size]);
         }
-        for turned in keys.chunks_exact_mut(padded) {
-            turned[length..].fill(0.0);
-        }
-        for (block, asked) in queries.chunks(QUERIES).enumerate() {
-            // The last block asks its last query again: six at a time, always.
-            let asking: [&[f32]; QUERIES] = std::array::from_fn(|index| {
-                let row = asked[index.min(asked.len() - 1)] as usize;
-                &projected[row * stride + head * size..][..size]
-            });
-            scores_of(simd, asking, keys, padded, scores);
-            let mut inverses = [0.0; QUERIES];
-            for (inverse, scores) in inverses.iter_mut().zip(scores.chunks_exact_mut(padded)) {
-                *inverse = 1.0 / softmax(simd, scores, length);
+        let (mut rest, mut written) = (queries, 0);
+        while !rest.is_empty() {
+            let narrow = rest.len() <= S::COUNT;
+            let lanes = if narrow { S::COUNT } else { 2 * S::COUNT };
+            let (asked, later) = rest.split_at(lanes.min(rest.len()));
+            let asking = &mut asking[..size * lanes];
+            turn(asked, projected, stride, head * size, asking, lanes);
+            if narrow {
+                block::<S, KEYS, 1>(simd, keys, values, size, asking, scores);
+            } else {
+                block::<S, { KEYS / 2 }, 2>(simd, keys, values, size, asking, scores);
             }
-            for part in (0..size).step_by(2 * S::COUNT) {
-                let mixed = mix(simd, scores, padded, values, size, part);
-                for index in 0..asked.len() {
-                    let at = (block * QUERIES + index) * width + head * size + part;
-                    let inverse = simd.splat(inverses[index]);
-                    simd.store(out, at, simd.mul(mixed[index][0], inverse));
-                    simd.store(out, at + S::COUNT, simd.mul(mixed[index][1], inverse));
+            for lane in 0..asked.len() {
+                let out = &mut out[(written + lane) * width + head * size..][..size];
+                for (out, results) in out.iter_mut().zip(asking.chunks_exact(lanes)) {
+                    *out = results[lane];
+                }
+            }
+            written += asked.len();
+            rest = later;
+        }
+    }
+}
+
+/// Scaled queries, a lane each; lanes that nobody asks in hold 0.
+#[inline(always)]
+fn turn(asked: &[u32], projected: &[f32], stride: usize, begin: usize, asking: &mut [f32], lanes: usize) {
+    let size = asking.len() / lanes;
+    let scale = 1.0 / (size as f32).sqrt();
+    if asked.len() < lanes {
+        asking.fill(0.0);
+    }
+    for (lane, &row) in asked.iter().enumerate() {
+        let query = &projected[row as usize * stride + begin..][..size];
+        for (asking, value) in asking.chunks_exact_mut(lanes).zip(query) {
+            asking[lane] = value * scale;
+        }
+    }
+}
+
+/// Attention of `R` registers of queries, their results in their place; tiles of `B` keys, or dimensions of a value, at a time.
+#[inline(always)]
+fn block<S: Simd, const B: usize, const R: usize>(
+    simd: S,
+    keys: &[f32],
+    values: &[f32],
+    size: usize,
+    asking: &mut [f32],
+    scores: &mut [f32],
+) {
+    let lanes = R * S::COUNT;
+    for (keys, scores) in keys.chunks_exact(B * size).zip(scores.chunks_exact_mut(B * lanes)) {
+        let rows: [&[f32]; B] = std::array::from_fn(|index| &keys[index * size..][..size]);
+        let mut sums = [[simd.splat(0.0); R]; B];
+        for (dimension, asking) in asking.chunks_exact(lanes).enumerate().take(size) {
+            let asking: [S::Lanes; R] = std::array::from_fn(|part| simd.load(asking, part * S::COUNT));
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let value = simd.splat(row[dimension]);
+                for (sum, asking) in sums.iter_mut().zip(asking) {
+                    *sum = simd.mul_add(value, asking, *sum);
                 }
             }
         }
-    }
-}
-
-/// Six queries against all keys (`size × padded`), to `6 × padded`.
-#[inline(always)]
-fn scores_of<S: Simd>(simd: S, queries: [&[f32]; QUERIES], keys: &[f32], padded: usize, scores: &mut [f32]) {
-    for at in (0..padded).step_by(2 * S::COUNT) {
-        let mut sums = [[simd.splat(0.0); 2]; QUERIES];
-        for (dimension, keys) in keys.chunks_exact(padded).enumerate() {
-            let (one, two) = (simd.load(keys, at), simd.load(keys, at + S::COUNT));
-            for (sums, query) in sums.iter_mut().zip(queries) {
-                let value = simd.splat(query[dimension]);
-                sums[0] = simd.mul_add(value, one, sums[0]);
-                sums[1] = simd.mul_add(value, two, sums[1]);
+        for (index, sums) in sums.iter().enumerate() {
+            for (part, &sum) in sums.iter().enumerate() {
+                simd.store(scores, index * lanes + part * S::COUNT, sum);
             }
         }
-        for (scores, [one, two]) in scores.chunks_exact_mut(padded).zip(sums) {
-            simd.store(scores, at, one);
-            simd.store(scores, at + S::COUNT, two);
+    }
+    let scores = &mut scores[..values.len() / size * lanes];
+    let inverses: [S::Lanes; R] = softmax(simd, scores);
+    for begin in (0..size).step_by(B) {
+        let mut sums = [[simd.splat(0.0); R]; B];
+        for (weights, value) in scores.chunks_exact(lanes).zip(values.chunks_exact(size)) {
+            let weights: [S::Lanes; R] = std::array::from_fn(|part| simd.load(weights, part * S::COUNT));
+            for (sums, &value) in sums.iter_mut().zip(&value[begin..begin + B]) {
+                let value = simd.splat(value);
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum = simd.mul_add(value, weight, *sum);
+                }
+            }
+        }
+        for (index, sums) in sums.iter().enumerate() {
+            for (part, &sum) in sums.iter().enumerate() {
+                simd.store(asking, (begin + index) * lanes + part * S::COUNT, simd.mul(sum, inverses[part]));
+            }
         }
     }
 }
 
-/// Scores to exponentials in place, those from `length` on to 0; their sum.
+/// Each lane's scores to exponentials in place; one over their sums.
 #[inline(always)]
-fn softmax<S: Simd>(simd: S, scores: &mut [f32], length: usize) -> f32 {
-    scores[length..].fill(f32::NEG_INFINITY);
-    let mut highest = simd.splat(f32::NEG_INFINITY);
-    for at in (0..scores.len()).step_by(S::COUNT) {
-        highest = simd.max(highest, simd.load(scores, at));
-    }
-    let highest = simd.splat(simd.highest(highest));
-    let mut total = simd.splat(0.0);
-    for at in (0..scores.len()).step_by(S::COUNT) {
-        let value = exponential(simd, simd.sub(simd.load(scores, at), highest));
-        simd.store(scores, at, value);
-        total = simd.add(total, value);
-    }
-    // What e^-87 adds for the places beyond the end is under the sum's own rounding.
-    simd.sum(total)
-}
-
-/// Six rows of scores times two registers' columns of the values.
-#[inline(always)]
-fn mix<S: Simd>(simd: S, scores: &[f32], padded: usize, values: &[f32], size: usize, part: usize) -> [[S::Lanes; 2]; QUERIES] {
-    let rows: [&[f32]; QUERIES] = std::array::from_fn(|index| &scores[index * padded..(index + 1) * padded]);
-    let mut sums = [[simd.splat(0.0); 2]; QUERIES];
-    for (row, values) in values.chunks_exact(size).enumerate() {
-        let (one, two) = (simd.load(values, part), simd.load(values, part + S::COUNT));
-        for (sums, scores) in sums.iter_mut().zip(rows) {
-            let weight = simd.splat(scores[row]);
-            sums[0] = simd.mul_add(weight, one, sums[0]);
-            sums[1] = simd.mul_add(weight, two, sums[1]);
+fn softmax<S: Simd, const R: usize>(simd: S, scores: &mut [f32]) -> [S::Lanes; R] {
+    let lanes = R * S::COUNT;
+    let mut highest = [simd.splat(f32::NEG_INFINITY); R];
+    for scores in scores.chunks_exact(lanes) {
+        for (part, highest) in highest.iter_mut().enumerate() {
+            *highest = simd.max(*highest, simd.load(scores, part * S::COUNT));
         }
     }
-    sums
+    let mut totals = [simd.splat(0.0); R];
+    for scores in scores.chunks_exact_mut(lanes) {
+        for (part, total) in totals.iter_mut().enumerate() {
+            let value = exponential(simd, simd.sub(simd.load(scores, part * S::COUNT), highest[part]));
+            simd.store(scores, part * S::COUNT, value);
+            *total = simd.add(*total, value);
+        }
+    }
+    totals.map(|total| simd.div(simd.splat(1.0), total))
 }

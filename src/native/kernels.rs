@@ -9,8 +9,8 @@ use super::{avx2, avx512, float};
 /// Widths of matrices are multiples of this: every set of kernels packs whole panels.
 pub const UNIT: usize = 64;
 
-/// Queries that attention computes at a time.
-pub(super) const QUERIES: usize = 6;
+/// A head's keys are padded to a multiple of this: a tile of scores is always whole.
+pub(super) const KEYS: usize = 8;
 
 /// Proof that the processor multiplies bytes fast enough for the int8 network to be worth it: AVX-512 VNNI, or AVX2. Without
 /// either there is no value of this type.
@@ -195,8 +195,8 @@ impl Kernels {
         if queries.is_empty() {
             return;
         }
-        // Scores are computed two registers at a time, of at most sixteen lanes.
-        scratch.resize((size + QUERIES) * length.next_multiple_of(32) + length * size, 0.0);
+        // At most two registers of sixteen lanes.
+        scratch.resize(length.next_multiple_of(KEYS) * (size + 32) + (length + 32) * size, 0.0);
         call!(self, attention(attention, scratch, out));
     }
 

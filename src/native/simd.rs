@@ -17,6 +17,7 @@ pub(super) trait Simd: Copy {
     fn add(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     fn sub(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     fn mul(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn div(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     /// `a × b + c`, rounded once.
     fn mul_add(self, a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes;
     fn min(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
@@ -102,6 +103,7 @@ impl Simd for Avx2 {
     operation!(add(a, b) = _mm256_add_ps(a, b));
     operation!(sub(a, b) = _mm256_sub_ps(a, b));
     operation!(mul(a, b) = _mm256_mul_ps(a, b));
+    operation!(div(a, b) = _mm256_div_ps(a, b));
     operation!(mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c));
     operation!(min(a, b) = _mm256_min_ps(a, b));
     operation!(max(a, b) = _mm256_max_ps(a, b));
@@ -168,6 +170,7 @@ impl Simd for Avx512 {
     operation!(add(a, b) = _mm512_add_ps(a, b));
     operation!(sub(a, b) = _mm512_sub_ps(a, b));
     operation!(mul(a, b) = _mm512_mul_ps(a, b));
+    operation!(div(a, b) = _mm512_div_ps(a, b));
     operation!(mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c));
     operation!(min(a, b) = _mm512_min_ps(a, b));
     operation!(max(a, b) = _mm512_max_ps(a, b));
