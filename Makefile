@@ -1,9 +1,9 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint bench soak
+.PHONY: help setup build demo clean-demo test lint bench instructions soak
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 demo: build ## see it work, from nothing, on a private PostgreSQL
 	@python3 deploy/demo/demo.py
@@ -25,12 +25,15 @@ lint: setup ## formatting and clippy, warnings are errors
 
 # Optimised: the kernels of the int8 network take minutes a text without inlining.
 test: setup ## every test, on a real PostgreSQL and the real model
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --release --locked --all-targets; else cargo test --release --locked --all-targets --no-fail-fast; fi
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --release --locked --lib --bins --tests --examples; else cargo test --release --locked --lib --bins --tests --examples --no-fail-fast; fi
 
 # With an empty value the program's own default holds.
 bench: build ## measure against rivals and promises: DATA=corpus QUICK=1 ROUNDS=5 ONLY=row; report in target/bench/
-	cargo build --release --locked --example rust_bert
+	cargo build --release --locked --examples
 	@"$$(benches/peers/setup.sh)" benches/bench.py $(if $(DATA),--data "$(DATA)") $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) $(foreach row,$(ONLY),--only $(row))
+
+instructions: setup ## instructions of the pure parts under callgrind, against their bounds
+	@cargo bench --locked --bench instructions
 
 soak: build ## memory over articles on a private PostgreSQL, judged: MINUTES=10 or ARTICLES=100000
 	@"$$(benches/peers/setup.sh)" benches/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ARTICLES),--articles $(ARTICLES))

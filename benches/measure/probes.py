@@ -13,7 +13,7 @@ from . import memory
 from .cluster import Cluster
 from .console import say
 from .daemon import Daemon, total
-from .places import OUT, PEERS, RECIPE, ROOT
+from .places import OUT, PEAK, PEERS, RECIPE, ROOT
 from .program import run
 from .relay import Relay
 from .texts import Data, Texts
@@ -105,14 +105,6 @@ def worst_claim(report: dict) -> tuple[float, str]:
     return max(phases.values()), ", ".join(f"{name} {value:.1f}" for name, value in phases.items())
 
 
-#: Written by nerd's own benchmark of its matrix products: {"peak": products a second of the bare kernel on one core,
-#: "engine": the same inside the whole network}. It does not exist yet; until it does, the row stays unmeasured.
-PEAK_REPORT = OUT / "peak.json"
-
-
-def peak() -> float | None:
-    """The share of the kernel's peak that the network reaches, percent."""
-    if not PEAK_REPORT.exists():
-        return None
-    report = json.loads(PEAK_REPORT.read_text(encoding="utf-8"))
-    return 100 * report["engine"] / report["peak"]
+def peak(texts: Texts) -> dict:
+    """The share of the kernel's peak that the network reaches, and both in figures: `benches/peak.rs`."""
+    return json.loads(run([PEAK, "--data", texts.path]).output.splitlines()[-1])

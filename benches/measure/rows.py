@@ -44,7 +44,7 @@ def all_rows() -> list[Row]:
         Row("daemon", "words/s from PostgreSQL to PostgreSQL against `nerd annotate`", ">=", 0.95, "×", ("nerd", "extract")),
         Row("workers", "words/s of two workers against one", ">=", 1.9, "×", ("nerd", "nerd-one")),
         Row("padding", "padding of all tokens computed", "<=", 3, "%", ("daemon",)),
-        Row("peak", "matrix products, share of the processor's peak", ">=", 60, "%", ("peak",)),
+        Row("peak", "byte products that the model needs, share of the kernel's peak", ">=", 60, "%", ("peak",)),
         Row("memory", "resident memory after warm-up, 2 workers", "<=", 300, "MB", ("daemon",)),
         Row("memory-worker", "resident memory of each further worker", "<=", 40, "MB", ("daemon",)),
         Row("memory-peak", "peak while loading over resident memory after warm-up", "<=", 1.5, "×", ("daemon",)),

@@ -76,12 +76,14 @@ def annotate(nerd: Path, data: Data, *settings: str) -> Outcome:
 
 
 def extract(nerd: Path, data: Data, cluster: Cluster) -> Outcome:
-    """`nerd extract`: the same texts from PostgreSQL, their rows back into it, with the durability that it has by default."""
-    runs = []
+    """`nerd extract`: the same texts from PostgreSQL, their rows back into it, with the durability that it has by default; no text
+    is answered from memory or copied from another one's rows."""
+    settings, runs = ["reuse.memory_bytes=0", "reuse.database=false"], []
+    options = [part for setting in settings for part in ("--set", setting)]
     for template in ("bench_warm", "bench_all"):
         url = cluster.create("bench_run", template)
-        runs.append(run([nerd, "extract", "--log-level", "warn"], DATABASE_URL=url))
-    return _difference(data, *runs, [])
+        runs.append(run([nerd, "extract", "--log-level", "warn", *options], DATABASE_URL=url))
+    return _difference(data, *runs, settings)
 
 
 def _difference(data: Data, warm: Run, full: Run, settings: list[str]) -> Outcome:

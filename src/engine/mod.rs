@@ -3,22 +3,23 @@
 mod batch;
 mod bert;
 mod cache;
-mod decode;
+pub mod decode;
 mod device;
 mod input;
 mod int8_network;
 mod int8_weights;
-mod manifest;
+pub mod manifest;
 mod matrix;
 pub mod scripted;
-mod sentences;
+pub mod sentences;
 mod shape;
-mod tokenizer;
+pub mod tokenizer;
 mod transformer;
 mod weights;
-mod window;
+pub mod window;
 
 pub use cache::CachedFactory;
+pub use matrix::QuantizedMatrix;
 pub use transformer::{EngineOptions, TransformerFactory};
 
 use std::sync::Arc;
