@@ -86,7 +86,7 @@ impl Daemon {
         .start();
         let supervisor = PoolSupervisor::new(
             PoolOptions {
-                workers: settings.workers(),
+                workers: super::workers(settings),
                 backoff: Backoff { base: settings.supervision.backoff_base, cap: settings.supervision.backoff_max },
                 restart_limit: settings.supervision.restart_limit,
                 restart_window: settings.supervision.restart_window,

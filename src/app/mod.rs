@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::actors::fatal::{Cause, Fatal, FatalError};
 use crate::actors::health::Health;
 use crate::actors::poller::Span;
-use crate::engine::{CachedFactory, EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory};
+use crate::engine::{CachedFactory, EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory, is_accelerator};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::store::postgres::{PostgresStore, StoreOptions, Target};
@@ -60,6 +60,11 @@ pub fn engine_options(settings: &Settings) -> EngineOptions {
         batch_tokens: settings.engine.batch_tokens as usize,
         threads_per_worker: settings.engine.threads_per_worker as usize,
     }
+}
+
+/// Workers of the pool: as many as configured, or else one for each core; on a device beside the processor one, which keeps it busy.
+pub fn workers(settings: &Settings) -> u32 {
+    if settings.engine.workers == 0 && is_accelerator(settings.engine.device) { 1 } else { settings.workers() }
 }
 
 pub fn store_options(settings: &Settings, model: Option<&ModelInfo>) -> StoreOptions {
@@ -130,7 +135,7 @@ async fn start(settings: &Settings, task: Task) -> Result<End, String> {
     let place = Target::parse(settings.database.url.reveal())?.place();
     let described = TransformerFactory::describe(&engine_options(settings)).map_err(|error| error.to_string())?;
     let (metrics, health) = (Metrics::new(), Arc::new(Health::default()));
-    metrics.prepare(settings.workers(), &described.labels);
+    metrics.prepare(workers(settings), &described.labels);
     metrics.model(&described.name, &described.sha256, &described.precision, &described.device, false);
     if let Some(address) = settings.http.address {
         let (bound, _) = http::serve(address, metrics.clone(), health.clone())
@@ -138,7 +143,7 @@ async fn start(settings: &Settings, task: Task) -> Result<End, String> {
         tracing::info!(address = %bound, "serving /metrics, /livez and /readyz");
     }
     let boot_id = Uuid::new_v4();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %boot_id, database = place, workers = settings.workers(), "nerd starts");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %boot_id, database = place, workers = workers(settings), "nerd starts");
 
     let (loading, weights_metrics) = (settings.clone(), metrics.clone());
     let factory = tokio::task::spawn_blocking(move || load_weights(&loading, &weights_metrics))

@@ -83,7 +83,7 @@ pub fn annotate(settings: &Settings, options: &Annotate) -> anyhow::Result<u8> {
     };
     let mut broken_pipe = None;
     let bar = progress_bar();
-    annotate_all(&factory, settings.workers(), next, |outcomes| {
+    annotate_all(&factory, app::workers(settings), next, |outcomes| {
         let documents = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or_default();
         bar.inc(documents.len() as u64);
         if broken_pipe.is_none()

@@ -92,7 +92,7 @@ pub fn check(settings: &Settings, effective: &[Effective], options: &Format) -> 
                 model.sha256
             );
             anstream::println!("labels    {}", model.labels.join(" "));
-            anstream::println!("workers   {}", settings.workers());
+            anstream::println!("workers   {}", app::workers(settings));
             anstream::println!("rows as   extractor_version {}", store_options.extractor_version);
         }
         if errors.is_empty() {

@@ -14,7 +14,7 @@ use tch::{Kind, Tensor, nn, no_grad};
 
 use super::EngineError;
 use super::device::Placement;
-use super::input::{Network, Windows};
+use super::input::{Network, Pending, Windows};
 use super::manifest::{Architecture, ModelDirectory, permanent};
 use super::weights::SharedWeights;
 
@@ -98,8 +98,9 @@ impl TokenClassifier {
         Ok(Self { graph, placement, pad_id, _variables: variables })
     }
 
-    /// Logits as f32, row-major `rows × length × labels`. Panics when native code fails (rust-bert unwraps).
-    fn rectangle(&self, input: &Rectangle) -> Vec<f32> {
+    /// Logits of the places asked for (`row × length + column`), `places × labels`, where the model runs. Panics when native code
+    /// fails (rust-bert unwraps).
+    fn rectangle(&self, input: &Rectangle, places: &[i64]) -> Tensor {
         no_grad(|| {
             let size = [input.rows as i64, input.length as i64];
             let device = self.placement.device;
@@ -118,11 +119,7 @@ impl TokenClassifier {
                     graph.forward_t(Some(&ids), Some(&mask), None, None, None, false).expect("ids are given, embeddings are not").logits
                 }
             };
-            let logits = logits.to_kind(Kind::Float).to_device(tch::Device::Cpu).contiguous();
-            let mut values = vec![0.0; logits.numel()];
-            let count = values.len();
-            logits.copy_data(&mut values, count);
-            values
+            logits.flatten(0, 1).index_select(0, &Tensor::from_slice(places).to_device(device))
         })
     }
 }
@@ -157,24 +154,28 @@ impl Rectangle {
 }
 
 impl Network for TokenClassifier {
-    fn logits(&mut self, windows: &Windows) -> Vec<f32> {
-        if windows.ids.is_empty() {
-            return Vec::new();
+    fn begin(&mut self, windows: &Windows) -> Pending {
+        if windows.wanted.is_empty() {
+            return Box::new(Vec::new);
         }
         let input = Rectangle::new(windows, self.pad_id);
-        let all = self.rectangle(&input);
-        let labels = all.len() / (input.rows * input.length);
-        let mut logits = Vec::with_capacity(windows.wanted.len() * labels);
+        let mut places = Vec::with_capacity(windows.wanted.len());
         let (mut row, mut start) = (0, 0);
         for &piece in &windows.wanted {
             while piece as usize >= start + windows.lengths[row] {
                 start += windows.lengths[row];
                 row += 1;
             }
-            let at = (row * input.length + piece as usize - start) * labels;
-            logits.extend_from_slice(&all[at..at + labels]);
+            places.push((row * input.length + piece as usize - start) as i64);
         }
-        logits
+        let logits = self.rectangle(&input, &places);
+        Box::new(move || {
+            let logits = logits.to_kind(Kind::Float).to_device(tch::Device::Cpu).contiguous();
+            let mut values = vec![0.0; logits.numel()];
+            let count = values.len();
+            logits.copy_data(&mut values, count);
+            values
+        })
     }
 
     fn padding(&self, windows: &Windows) -> usize {

@@ -26,18 +26,18 @@ pub struct Placement {
 impl Placement {
     /// `obstacle` is why the model cannot run in int8, `measured` whether its manifest says that it was found good in it.
     pub fn choose(device: DeviceChoice, precision: PrecisionChoice, obstacle: Option<String>, measured: bool) -> Result<Self, EngineError> {
-        let devices = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
-        let device = match device {
-            DeviceChoice::Cpu => Device::Cpu,
-            DeviceChoice::Auto if devices == 0 => Device::Cpu,
-            DeviceChoice::Auto => Device::Cuda(0),
-            DeviceChoice::Cuda(index) if index < devices => Device::Cuda(index),
-            DeviceChoice::Cuda(index) => {
-                return Err(EngineError::Permanent(format!(
-                    "no CUDA device: engine.device is cuda:{index}, libtorch sees {devices}; use cpu or auto"
-                )));
-            }
-        };
+        Self::among(cuda_devices(), device, precision, obstacle, measured)
+    }
+
+    /// The same, of so many CUDA devices. Pure but for the processor's instructions.
+    fn among(
+        devices: usize,
+        device: DeviceChoice,
+        precision: PrecisionChoice,
+        obstacle: Option<String>,
+        measured: bool,
+    ) -> Result<Self, EngineError> {
+        let device = device_among(devices, device)?;
         let kernels = Kernels::detect().is_some();
         let precision = match precision {
             PrecisionChoice::F32 => Precision::F32,
@@ -63,6 +63,16 @@ impl Placement {
         }
     }
 
+    /// Whether the model runs beside the processor, which is then free for what comes before and after.
+    pub fn is_accelerator(&self) -> bool {
+        self.device != Device::Cpu
+    }
+
+    /// Tokens a forward pass where nothing is configured: on the CPU what the caches hold, on a device what keeps it busy.
+    pub fn batch_tokens(&self) -> usize {
+        if self.is_accelerator() { 16 * 1024 } else { 768 }
+    }
+
     /// What libtorch computes in: f32 where it is not asked.
     pub fn kind(&self) -> Kind {
         if self.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float }
@@ -74,6 +84,27 @@ impl fmt::Display for Placement {
         match self.device {
             Device::Cuda(index) => write!(formatter, "cuda:{index}"),
             _ => formatter.write_str("cpu"),
+        }
+    }
+}
+
+/// Whether a choice of device means one beside the processor; `false` where it is refused.
+pub fn is_accelerator(choice: DeviceChoice) -> bool {
+    device_among(cuda_devices(), choice).is_ok_and(|device| device != Device::Cpu)
+}
+
+fn cuda_devices() -> usize {
+    if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 }
+}
+
+fn device_among(devices: usize, choice: DeviceChoice) -> Result<Device, EngineError> {
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Auto if devices == 0 => Ok(Device::Cpu),
+        DeviceChoice::Auto => Ok(Device::Cuda(0)),
+        DeviceChoice::Cuda(index) if index < devices => Ok(Device::Cuda(index)),
+        DeviceChoice::Cuda(index) => {
+            Err(EngineError::Permanent(format!("no CUDA device: engine.device is cuda:{index}, libtorch sees {devices}; use cpu or auto")))
         }
     }
 }
@@ -99,6 +130,23 @@ mod tests {
     fn a_missing_cuda_device_is_a_permanent_error() {
         let error = Placement::choose(DeviceChoice::Cuda(97), PrecisionChoice::Auto, None, true).unwrap_err();
         assert!(matches!(&error, EngineError::Permanent(m) if m.starts_with("no CUDA device: ")), "{error}");
+    }
+
+    #[test]
+    fn a_device_is_taken_where_there_is_one() {
+        let among = |devices, device, precision| Placement::among(devices, device, precision, None, true);
+        let chosen = |devices, device| among(devices, device, PrecisionChoice::Auto).unwrap();
+        let first = chosen(2, DeviceChoice::Auto);
+        assert_eq!((first.to_string().as_str(), first.precision(), first.is_accelerator()), ("cuda:0", "bf16", true));
+        assert!(first.batch_tokens() > chosen(2, DeviceChoice::Cpu).batch_tokens());
+        assert_eq!(chosen(2, DeviceChoice::Cuda(1)).to_string(), "cuda:1");
+        assert_eq!(chosen(2, DeviceChoice::Cpu).to_string(), "cpu");
+        assert_eq!(chosen(0, DeviceChoice::Auto).to_string(), "cpu");
+        assert_eq!(among(1, DeviceChoice::Cuda(0), PrecisionChoice::F32).unwrap().precision(), "f32");
+        let beyond = among(2, DeviceChoice::Cuda(2), PrecisionChoice::Auto).unwrap_err();
+        assert_eq!(beyond.to_string(), "no CUDA device: engine.device is cuda:2, libtorch sees 2; use cpu or auto");
+        let int8 = among(1, DeviceChoice::Auto, PrecisionChoice::Int8).unwrap_err();
+        assert!(int8.to_string().starts_with("no int8: "), "{int8}");
     }
 
     #[test]

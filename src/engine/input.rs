@@ -70,10 +70,13 @@ impl<'a> Part<'a> {
     }
 }
 
+/// What a device is still computing: called, it waits for the logits of the wanted pieces, row-major `wanted × labels`.
+pub type Pending = Box<dyn FnOnce() -> Vec<f32>>;
+
 /// A network on one thread. May panic (native code): callers catch.
 pub trait Network {
-    /// Logits of the wanted pieces, row-major `wanted × labels`.
-    fn logits(&mut self, windows: &Windows) -> Vec<f32>;
+    /// Begins a forward pass. On a CPU it is done when this returns; a device computes on while the caller does something else.
+    fn begin(&mut self, windows: &Windows) -> Pending;
     /// Tokens that it computes for nothing, on top of the windows' own.
     fn padding(&self, windows: &Windows) -> usize;
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use half::slice::HalfFloatSliceExt;
 
-use super::input::{Network, Part, Windows};
+use super::input::{Network, Part, Pending, Windows};
 use super::int8_weights::{Int8Weights, Layer, Norm};
 use crate::native::{Activation, Attention, Kernels, Rows};
 
@@ -152,12 +152,12 @@ impl Int8Network {
 }
 
 impl Network for Int8Network {
-    fn logits(&mut self, windows: &Windows) -> Vec<f32> {
+    fn begin(&mut self, windows: &Windows) -> Pending {
         let mut logits = Vec::with_capacity(windows.wanted.len() * self.weights.head_bias.len());
         for part in windows.parts(PART_PIECES) {
             self.forward(part, &mut logits);
         }
-        logits
+        Box::new(|| logits)
     }
 
     fn padding(&self, _windows: &Windows) -> usize {

@@ -5,6 +5,7 @@ mod bert;
 mod cache;
 pub mod decode;
 mod device;
+mod group;
 mod input;
 mod int8_network;
 mod int8_weights;
@@ -19,6 +20,7 @@ mod weights;
 pub mod window;
 
 pub use cache::CachedFactory;
+pub use device::is_accelerator;
 pub use matrix::QuantizedMatrix;
 pub use transformer::{EngineOptions, TransformerFactory};
 
@@ -64,6 +66,21 @@ pub struct Work {
     /// Texts answered from memory, and those that were looked for there in vain; both 0 without a cache.
     pub cache_hits: u64,
     pub cache_misses: u64,
+}
+
+impl Work {
+    /// Another part of the same call.
+    fn add(&mut self, other: &Self) {
+        let Self { words, content_tokens, padding_tokens, windows, tokenize_seconds, infer_seconds, cache_hits, cache_misses } = other;
+        self.words += words;
+        self.content_tokens += content_tokens;
+        self.padding_tokens += padding_tokens;
+        self.windows += windows;
+        self.tokenize_seconds += tokenize_seconds;
+        self.infer_seconds += infer_seconds;
+        self.cache_hits += cache_hits;
+        self.cache_misses += cache_misses;
+    }
 }
 
 /// Counts the steps of a call, so that another thread can tell a long call from a stalled one.

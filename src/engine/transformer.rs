@@ -9,14 +9,13 @@ use super::batch::batches;
 use super::bert::TokenClassifier;
 use super::decode::{Labels, to_code_points};
 use super::device::{Placement, Precision};
-use super::input::{Network, Windows};
+use super::group::{Group, Prepared, prepare, words};
+use super::input::{Network, Pending, Windows};
 use super::int8_network::Int8Network;
 use super::int8_weights::Int8Weights;
 use super::manifest::ModelDirectory;
-use super::sentences::sentence_starts;
-use super::tokenizer::{Piece, Tokenizer};
+use super::tokenizer::Tokenizer;
 use super::weights::{SharedWeights, WeightsFile};
-use super::window::windows;
 use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Progress, Work};
 use crate::domain::{DeviceChoice, Entity, PrecisionChoice};
 use crate::native::Kernels;
@@ -27,7 +26,7 @@ pub struct EngineOptions {
     pub model_directory: PathBuf,
     pub device: DeviceChoice,
     pub precision: PrecisionChoice,
-    /// Tokens a batch, padding counted.
+    /// Tokens a batch, padding counted; 0: as the device likes them.
     pub batch_tokens: usize,
     /// Intra-op threads of each engine.
     pub threads_per_worker: usize,
@@ -50,6 +49,8 @@ struct Shared {
     info: ModelInfo,
     batch_tokens: usize,
     threads: usize,
+    /// Whether the next texts are prepared on a thread of their own while the network runs: it runs elsewhere.
+    ahead: bool,
     building: Mutex<()>,
 }
 
@@ -83,7 +84,8 @@ impl TransformerFactory {
         let info = model_info(&model, placement, file.sha256.clone());
         let golden = std::mem::take(&mut model.golden);
         let threads = options.threads_per_worker.max(1);
-        let batch_tokens = options.batch_tokens.max(model.max_pieces + 2);
+        let batch_tokens = if options.batch_tokens == 0 { placement.batch_tokens() } else { options.batch_tokens };
+        let batch_tokens = batch_tokens.max(model.max_pieces + 2);
         Ok(Self {
             shared: Arc::new(Shared {
                 model,
@@ -96,6 +98,7 @@ impl TransformerFactory {
                 info,
                 batch_tokens,
                 threads,
+                ahead: placement.is_accelerator(),
                 building: Mutex::default(),
             }),
             golden,
@@ -160,35 +163,37 @@ pub struct TransformerEngine {
     input: Windows,
 }
 
-/// Pieces gathered before their windows are run: enough to sort by length, little enough to keep memory flat.
+/// Pieces of a group on the CPU: enough to sort windows by length, little enough to keep memory flat.
 const GROUP_PIECES: usize = 64 * 1024;
-
-struct Prepared {
-    pieces: Vec<Piece>,
-    windows: Vec<Range<usize>>,
-}
 
 impl NerEngine for TransformerEngine {
     fn annotate(&mut self, texts: &[&str], progress: &Progress) -> Result<Annotation, EngineError> {
+        let shared = self.shared.clone();
         let mut work = Work::default();
         let mut found: Vec<Vec<Entity>> = texts.iter().map(|_| Vec::new()).collect();
-        let mut begin = 0;
-        while begin < texts.len() {
-            let tokenizing = Instant::now();
-            let (mut group, mut pieces, mut end) = (Vec::new(), 0, begin);
-            while end < texts.len() && (pieces < GROUP_PIECES || end == begin) {
-                let prepared = self.prepare(texts[end], &mut work)?;
-                progress.step();
-                pieces += prepared.pieces.len();
-                group.push(prepared);
-                end += 1;
+        std::thread::scope(|scope| {
+            let mut next = if texts.is_empty() { None } else { Some(shared.group(texts, 0, progress)?) };
+            while let Some(group) = next.take() {
+                let end = group.texts.end;
+                let more = end < texts.len();
+                let ahead = (more && shared.ahead).then(|| {
+                    scope.spawn({
+                        let shared = &shared;
+                        move || shared.group(texts, end, progress)
+                    })
+                });
+                work.add(&group.work);
+                let inferring = Instant::now();
+                self.infer(&texts[group.texts.clone()], &group.prepared, &mut found[group.texts.clone()], &mut work, progress);
+                work.infer_seconds += inferring.elapsed().as_secs_f64();
+                next = match ahead {
+                    Some(ahead) => Some(ahead.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?),
+                    None if more => Some(shared.group(texts, end, progress)?),
+                    None => None,
+                };
             }
-            work.tokenize_seconds += tokenizing.elapsed().as_secs_f64();
-            let inferring = Instant::now();
-            self.infer(&texts[begin..end], &group, &mut found[begin..end], &mut work, progress);
-            work.infer_seconds += inferring.elapsed().as_secs_f64();
-            begin = end;
-        }
+            Ok(())
+        })?;
         let texts = texts
             .iter()
             .zip(found)
@@ -202,35 +207,45 @@ impl NerEngine for TransformerEngine {
     }
 }
 
-impl TransformerEngine {
-    fn prepare(&self, text: &str, work: &mut Work) -> Result<Prepared, EngineError> {
-        let starts = sentence_starts(text);
-        let pieces = self.shared.tokenizer.pieces(text, &starts)?;
-        let windows = windows(&pieces, &starts, self.shared.model.max_pieces);
-        work.windows += windows.len() as u64;
-        work.words += words(&pieces, 0..pieces.len()).filter(|word| text[word.clone()].contains(char::is_alphanumeric)).count() as u64;
-        Ok(Prepared { pieces, windows })
+impl Shared {
+    fn group(&self, texts: &[&str], begin: usize, progress: &Progress) -> Result<Group, EngineError> {
+        // A few groups a call, or there is nothing to prepare ahead.
+        let most = if self.ahead { self.batch_tokens } else { GROUP_PIECES };
+        prepare(&self.tokenizer, self.model.max_pieces, texts, begin, most, progress)
     }
+}
 
+impl TransformerEngine {
+    /// A batch is decoded after the next one was begun: a device computes meanwhile, on a CPU it is all the same.
     fn infer(&mut self, texts: &[&str], group: &[Prepared], found: &mut [Vec<Entity>], work: &mut Work, progress: &Progress) {
         let windows: Vec<(usize, Range<usize>)> =
             group.iter().enumerate().flat_map(|(text, p)| p.windows.iter().map(move |w| (text, w.clone()))).collect();
         let lengths: Vec<usize> = windows.iter().map(|(_, window)| window.len() + 2).collect();
-        let count = self.shared.labels.count();
-        for batch in batches(&lengths, self.shared.batch_tokens) {
+        let shared = self.shared.clone();
+        let mut decode = |batch: &[usize], pending: Pending| {
+            let logits = pending();
+            progress.step();
+            let mut rows = logits.chunks_exact(shared.labels.count());
+            for &index in batch {
+                let (text, window) = &windows[index];
+                let words: Vec<Range<usize>> = words(&group[*text].pieces, window.clone()).collect();
+                let mut probabilities = Vec::with_capacity(words.len() * shared.labels.count());
+                rows.by_ref().take(words.len()).for_each(|logits| softmax(logits, &mut probabilities));
+                shared.labels.entities(texts[*text], &words, &probabilities, &mut found[*text]);
+            }
+        };
+        let mut before: Option<(Vec<usize>, Pending)> = None;
+        for batch in batches(&lengths, shared.batch_tokens) {
             self.gather(group, &windows, &batch);
             work.content_tokens += self.input.ids.len() as u64;
             work.padding_tokens += self.network.padding(&self.input) as u64;
-            let logits = self.network.logits(&self.input);
-            progress.step();
-            let mut rows = logits.chunks_exact(count);
-            for &index in &batch {
-                let (text, window) = &windows[index];
-                let words: Vec<Range<usize>> = words(&group[*text].pieces, window.clone()).collect();
-                let mut probabilities = Vec::with_capacity(words.len() * count);
-                rows.by_ref().take(words.len()).for_each(|logits| softmax(logits, &mut probabilities));
-                self.shared.labels.entities(texts[*text], &words, &probabilities, &mut found[*text]);
+            let pending = self.network.begin(&self.input);
+            if let Some((batch, pending)) = before.replace((batch, pending)) {
+                decode(&batch, pending);
             }
+        }
+        if let Some((batch, pending)) = before {
+            decode(&batch, pending);
         }
     }
 
@@ -256,22 +271,37 @@ impl TransformerEngine {
     }
 }
 
-/// Byte spans of the words that begin inside a range of pieces.
-fn words(pieces: &[Piece], range: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
-    let stop = range.end;
-    range.filter(|&index| pieces[index].first).map(move |index| {
-        let mut last = index;
-        while last + 1 < stop && !pieces[last + 1].first {
-            last += 1;
-        }
-        pieces[index].bytes.start..pieces[last].bytes.end.max(pieces[index].bytes.start)
-    })
-}
-
 fn softmax(logits: &[f32], out: &mut Vec<f32>) {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let from = out.len();
     out.extend(logits.iter().map(|logit| (logit - highest).exp()));
     let total: f32 = out[from..].iter().sum();
     out[from..].iter_mut().for_each(|p| *p /= total);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_prepared_ahead_are_annotated_like_others() {
+        let options = EngineOptions {
+            model_directory: concat!(env!("CARGO_MANIFEST_DIR"), "/models/news-ner-fast").into(),
+            device: DeviceChoice::Cpu,
+            precision: PrecisionChoice::Auto,
+            batch_tokens: 160,
+            threads_per_worker: 1,
+        };
+        let mut factory = TransformerFactory::load(&options).unwrap();
+        let texts: Vec<String> = (0..30).map(|n| format!("Angela Merkel met {n} people of Siemens in Munich. ").repeat(n % 7)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let annotated = |factory: &TransformerFactory| factory.build().unwrap().annotate(&texts, &Progress::default()).unwrap();
+        let plain = annotated(&factory);
+        Arc::get_mut(&mut factory.shared).unwrap().ahead = true;
+        let ahead = annotated(&factory);
+        assert!(plain.texts.iter().flatten().flatten().count() > 50);
+        assert_eq!(ahead.texts, plain.texts);
+        let counted = |work: Work| (work.words, work.content_tokens, work.windows);
+        assert_eq!(counted(ahead.work), counted(plain.work));
+    }
 }

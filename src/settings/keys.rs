@@ -128,10 +128,16 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    key("engine.workers", "0", Shape::Number, "NER workers; 0: one for each core that the control group grants", |s, v| {
-        s.engine.workers = whole(v, 0, 256)?;
-        Ok(())
-    }),
+    key(
+        "engine.workers",
+        "0",
+        Shape::Number,
+        "NER workers; 0: one for each core that the control group grants, on a CUDA device one",
+        |s, v| {
+            s.engine.workers = whole(v, 0, 256)?;
+            Ok(())
+        },
+    ),
     key("engine.threads_per_worker", "1", Shape::Number, "threads inside one worker's matrix products", |s, v| {
         s.engine.threads_per_worker = whole(v, 1, 64)?;
         Ok(())
@@ -150,10 +156,16 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    key("engine.batch_tokens", "768", Shape::Number, "tokens that one forward pass computes, padding counted", |s, v| {
-        s.engine.batch_tokens = whole(v, 128, 65_536)?;
-        Ok(())
-    }),
+    key(
+        "engine.batch_tokens",
+        "0",
+        Shape::Number,
+        "tokens that one forward pass computes, padding counted; 0: 768, on a CUDA device 16,384",
+        |s, v| {
+            s.engine.batch_tokens = whole(v, 0, 65_536)?;
+            Ok(())
+        },
+    ),
     aliased(
         &["GAZETTEER_BATCH_SIZE"],
         key("claim.batch_articles", "64", Shape::Number, "articles leased by one claim", |s, v| {

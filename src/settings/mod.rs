@@ -64,11 +64,12 @@ pub enum Profile {
 
 #[derive(Clone, Debug, Default)]
 pub struct Engine {
-    /// 0: as many as the cores that the control group grants.
+    /// 0: as many as the cores that the control group grants, or one for a device.
     pub workers: u32,
     pub threads_per_worker: u32,
     pub device: DeviceChoice,
     pub precision: PrecisionChoice,
+    /// 0: as the device likes them.
     pub batch_tokens: u32,
 }
 
