@@ -5,27 +5,33 @@ mod claim;
 mod complete;
 mod discover;
 mod error;
+mod front;
 mod lease;
 pub mod ledger;
 pub mod listen;
 pub mod migrate;
 pub mod quarantine;
 pub mod rows;
+mod session;
 mod sql;
+pub mod statements;
 mod tls;
 mod url;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 
 use super::{
     ArticleStore, Backlog, ClaimRequest, Claimant, Completion, LoadRecord, RejectionOutcome, RetryPolicy, StoreError, SweepOutcome,
 };
 use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection};
 use error::permanent;
+use front::Front;
+use session::{RoundTrips, Session};
+use statements::{PLANNER, Statements};
 use tls::connector;
 pub use url::{Target, TlsMode};
 
@@ -44,16 +50,6 @@ pub struct StoreOptions {
     pub extractor_version: String,
 }
 
-/// The statements that name the host's tables.
-struct Statements {
-    claim: String,
-    claim_source: String,
-    replace: String,
-    insert: String,
-    page: String,
-    chunk: String,
-}
-
 /// The store on PostgreSQL. Made without a connection: a database that is away shows at the first statement.
 pub struct PostgresStore {
     pool: Pool,
@@ -64,6 +60,8 @@ pub struct PostgresStore {
     discovery_chunk: u32,
     extractor_version: String,
     statements: Statements,
+    front: Mutex<Front>,
+    round_trips: RoundTrips,
 }
 
 impl PostgresStore {
@@ -80,15 +78,6 @@ impl PostgresStore {
             .recycle_timeout(Some(options.connect_timeout))
             .build()
             .map_err(|error| permanent("connect", error.to_string()))?;
-        let fill = |template: &str| sql::fill(template, &options.host_schema);
-        let statements = Statements {
-            claim: fill(&claim::CLAIM.replace("{source}", "true")),
-            claim_source: fill(&claim::CLAIM.replace("{source}", "source = $7")),
-            replace: fill(complete::REPLACE),
-            insert: fill(complete::INSERT),
-            page: fill(discover::PAGE),
-            chunk: fill(discover::CHUNK),
-        };
         Ok(Self {
             pool,
             place: target.place(),
@@ -97,7 +86,9 @@ impl PostgresStore {
             retry: options.retry.clone(),
             discovery_chunk: options.discovery_chunk,
             extractor_version: options.extractor_version.clone(),
-            statements,
+            statements: Statements::new(&options.host_schema),
+            front: Mutex::default(),
+            round_trips: RoundTrips::default(),
         })
     }
 
@@ -112,8 +103,18 @@ impl PostgresStore {
         (status.available as u64, status.size.saturating_sub(status.available) as u64, status.waiting as u64)
     }
 
-    async fn client(&self) -> Result<Object, StoreError> {
-        Ok(self.pool.get().await?)
+    /// The texts of the flow's statements, to be explained.
+    pub fn statements(&self) -> &Statements {
+        &self.statements
+    }
+
+    /// How often this store has waited for an answer of the server so far, whatever for.
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.total()
+    }
+
+    async fn session(&self) -> Result<Session<'_>, StoreError> {
+        Ok(Session::new(self.pool.get().await?, &self.round_trips))
     }
 }
 
@@ -166,6 +167,7 @@ fn target(options: &StoreOptions) -> Result<Target, StoreError> {
     let config = &mut target.config;
     let timeout = options.statement_timeout.as_millis();
     let session = format!("-c statement_timeout={timeout} -c idle_in_transaction_session_timeout={timeout} -c TimeZone=UTC");
+    let session = PLANNER.iter().fold(session, |session, (name, value)| format!("{session} -c {name}={value}"));
     let session = config.get_options().map_or(session.clone(), |own| format!("{session} {own}"));
     config.options(session);
     if config.get_application_name().is_none() {
