@@ -1,9 +1,9 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint
+.PHONY: help setup build demo clean-demo test lint bench-claim bench-completion clean-bench
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 demo: build ## see it work, from nothing, on a private PostgreSQL
 	@python3 deploy/demo/demo.py
@@ -25,3 +25,13 @@ lint: setup ## formatting and clippy, warnings are errors
 
 test: setup ## every test, on a real PostgreSQL and the real model
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --all-targets; else cargo test --locked --all-targets --no-fail-fast; fi
+
+bench-claim: setup ## p50 and p99 of a claim, and its plan (ARTICLES=5000000 PENDING=1000000 LIMIT=500 CLAIMS=300)
+	cargo bench --bench claim
+
+bench-completion: setup ## p50 and p99 of a completion, its write-ahead log (the same variables)
+	cargo bench --bench completion
+
+clean-bench: ## remove the benchmarks' database
+	@[ ! -d .bench/postgres ] || deploy/setup/postgres.sh remove .bench/postgres
+	@rm -rf .bench
