@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint bench-claim bench-completion clean-bench
+.PHONY: help setup build demo clean-demo test lint bench soak bench-claim bench-completion clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -25,6 +25,14 @@ lint: setup ## formatting and clippy, warnings are errors
 
 test: setup ## every test, on a real PostgreSQL and the real model
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --all-targets; else cargo test --locked --all-targets --no-fail-fast; fi
+
+# With an empty value the program's own default holds.
+bench: build ## measure against rivals and promises: DATA=corpus QUICK=1 ROUNDS=5 ONLY=row; report in target/bench/
+	cargo build --release --locked --example rust_bert
+	@"$$(benches/peers/setup.sh)" benches/bench.py $(if $(DATA),--data "$(DATA)") $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) $(foreach row,$(ONLY),--only $(row))
+
+soak: build ## memory over articles on a private PostgreSQL, judged: MINUTES=10 or ARTICLES=100000
+	@"$$(benches/peers/setup.sh)" benches/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ARTICLES),--articles $(ARTICLES))
 
 bench-claim: setup ## p50 and p99 of a claim, and its plan (ARTICLES=5000000 PENDING=1000000 LIMIT=500 CLAIMS=300)
 	cargo bench --bench claim

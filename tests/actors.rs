@@ -43,11 +43,12 @@ struct Setting {
     restart_limit: u32,
     own_threads: bool,
     batch_articles: u32,
+    reuse: bool,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { workers: 2, restart_limit: 60, own_threads: false, batch_articles: 8 }
+        Self { workers: 2, restart_limit: 60, own_threads: false, batch_articles: 8, reuse: false }
     }
 }
 
@@ -119,6 +120,7 @@ impl Rig {
                 batch_articles: setting.batch_articles,
                 source: None,
                 lease,
+                reuse: setting.reuse,
                 poll_interval: Duration::from_secs(2),
                 idle_poll_interval: Duration::from_secs(30),
                 span: Span::Endless,
@@ -188,6 +190,50 @@ async fn every_article_is_committed_once() {
     assert_eq!(rig.metric("nerd_workers{state=\"ready\"}"), 2.0);
     rig.until("the ledger is written", |rig| rig.store.loads().len() == 2).await;
     assert!(rig.store.loads().iter().all(|load| load.reason == "startup" && load.pool_size == 2));
+}
+
+/// The first of each text is inferred; what comes later with the same text and hash never reaches a worker.
+#[actix::test]
+async fn articles_of_a_known_text_are_completed_without_a_worker() {
+    let rig = Rig::start(&[], Setting { workers: 1, reuse: true, ..Setting::default() });
+    rig.store.add_hashed("first", "Ann spoke", Some("h"));
+    rig.until("the first", |rig| rig.store.done_count() == 1).await;
+    let calls = rig.factory.calls.load(Ordering::SeqCst);
+    for id in ["second", "third"] {
+        rig.store.add_hashed(id, "Ann spoke", Some("h"));
+    }
+    rig.until("the copies", |rig| rig.store.done_count() == 3).await;
+    rig.until("settled", |rig| rig.ledger.articles() == 0 && rig.permits.available() == 2).await;
+    assert_eq!(rig.factory.calls.load(Ordering::SeqCst), calls, "no call for a copy");
+    for id in ["second", "third"] {
+        assert_eq!(rig.store.done(id), rig.store.done("first"), "{id}");
+    }
+    assert_eq!(rig.metric("nerd_cache_hits_total{kind=\"database\"}"), 2.0);
+    assert_eq!(rig.metric("nerd_cache_misses_total{kind=\"database\"}"), 1.0);
+    assert_eq!(rig.metric("nerd_articles_total{outcome=\"done\"}"), 3.0);
+    assert_eq!(rig.metric("nerd_words_total"), 2.0);
+
+    // A batch that is known in part: the rest goes on.
+    rig.store.add_hashed("fourth", "Ann spoke", Some("h"));
+    rig.store.add_hashed("fifth", "Bob spoke", Some("i"));
+    rig.until("both", |rig| rig.store.done_count() == 5 && rig.ledger.articles() == 0).await;
+    assert_eq!(rig.store.done("fifth").unwrap().1[0].text, "Bob");
+    assert_eq!(rig.metric("nerd_cache_hits_total{kind=\"database\"}"), 3.0);
+    assert_eq!(rig.permits.available(), 2);
+}
+
+#[actix::test]
+async fn switched_off_every_article_is_inferred() {
+    let rig = Rig::start(&[], Setting { workers: 1, ..Setting::default() });
+    for (number, id) in ["first", "second"].into_iter().enumerate() {
+        rig.store.add_hashed(id, "Ann spoke", Some("h"));
+        rig.until("done", |rig| rig.store.done_count() == number + 1).await;
+    }
+    assert_eq!(rig.metric("nerd_words_total"), 4.0);
+    for kind in ["memory", "database"] {
+        assert_eq!(rig.metric(&format!("nerd_cache_hits_total{{kind=\"{kind}\"}}")), 0.0);
+        assert_eq!(rig.metric(&format!("nerd_cache_misses_total{{kind=\"{kind}\"}}")), 0.0);
+    }
 }
 
 #[actix::test]
@@ -289,7 +335,8 @@ async fn draining_stops_the_claims_and_settles_what_is_in_flight() {
 /// Real threads, since a stalled one blocks: the paused clock runs ahead to the stall's limit while it waits.
 #[actix::test]
 async fn a_stalled_thread_is_given_up_and_replaced() {
-    let mut rig = Rig::start(&[("bad", "[[stall]]")], Setting { workers: 1, own_threads: true, restart_limit: 60, batch_articles: 1 });
+    let mut rig =
+        Rig::start(&[("bad", "[[stall]]")], Setting { workers: 1, own_threads: true, restart_limit: 60, batch_articles: 1, reuse: false });
     rig.until("given up", |rig| rig.metric("nerd_worker_failures_total{kind=\"timeout\"}") >= 1.0).await;
     let fault = rig.faults.recv().await.unwrap();
     assert_eq!(fault.cause, Cause::Stalled);

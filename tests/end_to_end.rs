@@ -199,6 +199,43 @@ async fn extract_takes_a_limit_and_a_source() {
     assert!(extract(&[]).starts_with("0 done"));
 }
 
+/// Two articles of one text: one inference, by way of the database, of the process's memory, or, both switched off, two.
+#[tokio::test]
+async fn the_same_text_is_inferred_once() {
+    let rows_of = "SELECT row_to_json(r)::text FROM (
+        SELECT article_text_hash, entity_text, entity_norm, entity_label, osm_category, osm_subcategory, extractor_version, confidence,
+            matched_gazetteer_id, match_score, match_name, meta::text
+        FROM article_entities WHERE article_id = $1 ORDER BY entity_norm, entity_label) AS r";
+    let (_, text) = samples().swap_remove(0);
+    for (memory, copied) in [(true, true), (true, false), (false, true), (false, false)] {
+        let database = Database::migrated(true).await;
+        let switches = [format!("reuse.memory_bytes={}", if memory { "16MB" } else { "0" }), format!("reuse.database={copied}")];
+        let mut daemon = Daemon::start(&database.url, &["--workers", "1", "--set", &switches[0], "--set", &switches[1]]);
+        database.article("first", &text).await;
+        until("the first", LONG, || done(&database)).await;
+        until("it is counted", LONG, || async { daemon.metric("nerd_articles_total{outcome=\"done\"}") == Some(1.0) }).await;
+        let tokens = daemon.metric("nerd_tokens_total{kind=\"content\"}").unwrap();
+        assert!(tokens > 10.0);
+        database.article("second", &text).await;
+        until("the second", LONG, || done(&database)).await;
+        until("it is counted", LONG, || async { daemon.metric("nerd_articles_total{outcome=\"done\"}") == Some(2.0) }).await;
+        let expected = if memory || copied { tokens } else { 2.0 * tokens };
+        assert_eq!(daemon.metric("nerd_tokens_total{kind=\"content\"}"), Some(expected), "{switches:?}");
+        assert_eq!(daemon.metric("nerd_cache_hits_total{kind=\"database\"}"), Some(f64::from(u8::from(copied))), "{switches:?}");
+        assert_eq!(daemon.metric("nerd_cache_hits_total{kind=\"memory\"}"), Some(f64::from(u8::from(memory && !copied))), "{switches:?}");
+        let mut rows = Vec::new();
+        for id in ["first", "second"] {
+            let found = database.client.query(rows_of, &[&id]).await.unwrap();
+            rows.push(found.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>());
+        }
+        assert!(!rows[0].is_empty());
+        assert_eq!(rows[0], rows[1], "{switches:?}");
+        assert_eq!(database.count("(SELECT DISTINCT id FROM article_entities) AS x").await, 2 * rows[0].len() as i64);
+        daemon.signal("TERM");
+        assert_eq!(daemon.wait(Duration::from_secs(30)), Some(0), "{}", daemon.log());
+    }
+}
+
 #[tokio::test]
 async fn operators_commands_work() {
     let database = Database::empty().await;
@@ -307,6 +344,26 @@ fn annotate_names_a_broken_line_and_goes_on() {
         (Some("Ann Lee"), Some("PERSON"), Some(0), Some(7))
     );
     assert!(lines[1]["entities"].as_array().unwrap().is_empty());
+}
+
+/// A memory, where it is asked for, changes no line; the text that repeats is answered all the same.
+#[test]
+fn annotate_gives_the_same_with_a_memory() {
+    let (_, text) = samples().swap_remove(0);
+    let input: String = [text.as_str(), "Ann Lee lives in Columbia.", &text, &text]
+        .iter()
+        .map(|text| serde_json::json!({ "text": text }).to_string() + "\n")
+        .collect();
+    let answer = |arguments: &[&str]| {
+        let mut child = binary().args(["annotate", "-"]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let plain = answer(&["--precision", "f32"]);
+    assert_eq!(plain.lines().count(), 4);
+    assert_eq!(plain, answer(&["--precision", "f32", "--reuse"]));
 }
 
 #[test]

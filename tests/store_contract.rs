@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nerd::domain::{AnnotatedArticle, Batch, ClaimedArticle, Entity, Rejection};
+use nerd::domain::{AnnotatedArticle, ArticleId, Batch, ClaimedArticle, Entity, Rejection};
 use nerd::store::memory::MemoryStore;
 use nerd::store::{ArticleStore, ClaimRequest, LoadRecord};
 use support::database::{Database, policy};
@@ -45,6 +45,48 @@ impl Fixture {
         }
     }
 
+    /// An article with a text and a hash of its own, the hash being whatever the host says.
+    async fn add_text(&self, id: &str, text: &str, hash: Option<&str>) {
+        match self {
+            Self::Memory(store) => store.add_hashed(id, text, hash),
+            Self::Postgres(database, _) => {
+                database.article(id, text).await;
+                self.set_text(id, text, hash).await;
+                database.enqueue(id).await;
+            }
+        }
+    }
+
+    async fn set_text(&self, id: &str, text: &str, hash: Option<&str>) {
+        match self {
+            Self::Memory(store) => store.set_text(id, text, hash),
+            Self::Postgres(database, _) => {
+                let sql = "UPDATE articles SET text = $2, text_hash = $3 WHERE id = $1";
+                database.client.execute(sql, &[&id, &text, &hash]).await.unwrap();
+            }
+        }
+    }
+
+    /// Claims what there is and annotates it.
+    async fn complete_all(&self) {
+        let batch = self.claim(10).await;
+        let all: Vec<AnnotatedArticle> = batch.articles.iter().map(annotated).collect();
+        assert_eq!(self.store().complete(batch.token, &all).await.unwrap().done.len(), all.len());
+    }
+
+    /// Claims what there is, looks for twins, and says whose rows were copied.
+    async fn reuse_all(&self) -> Vec<String> {
+        let batch = self.claim(10).await;
+        assert!(!batch.articles.is_empty());
+        let completion = self.store().reuse(batch.token, &all_ids(&batch)).await.unwrap();
+        assert!(completion.lease_lost.is_empty());
+        assert_eq!(completion.rows, completion.done.len() as u64, "each twin here has one row");
+        let left = self.store().backlog().await.unwrap().leased;
+        assert_eq!(left as usize, batch.articles.len() - completion.done.len(), "the jobs of the others stay");
+        self.store().release(batch.token, &all_ids(&batch)).await.unwrap();
+        completion.done.iter().map(ToString::to_string).collect()
+    }
+
     async fn expire_leases(&self) {
         match self {
             Self::Memory(store) => store.expire_leases(),
@@ -73,6 +115,10 @@ fn ids(batch: &Batch) -> Vec<&str> {
     let mut ids: Vec<&str> = batch.articles.iter().map(|a| a.id.as_str()).collect();
     ids.sort_unstable();
     ids
+}
+
+fn all_ids(batch: &Batch) -> Vec<ArticleId> {
+    batch.articles.iter().map(|article| article.id.clone()).collect()
 }
 
 fn annotated(article: &ClaimedArticle) -> AnnotatedArticle {
@@ -210,6 +256,77 @@ async fn only_the_source_asked_for(f: &Fixture) {
     assert_eq!(f.store().claim(&request("gazette")).await.unwrap().articles.len(), 1);
 }
 
+const WIRE: &str = "Ann Lee met the council.";
+
+async fn the_same_text_gets_a_copy(f: &Fixture) {
+    f.add_text("a", WIRE, Some("h")).await;
+    f.complete_all().await;
+    f.add_text("b", WIRE, Some("h")).await;
+    f.add_text("c", "Something else.", Some("i")).await;
+    assert_eq!(f.reuse_all().await, ["b"]);
+    // A copy is as good a twin.
+    f.add_text("d", WIRE, Some("h")).await;
+    assert_eq!(f.reuse_all().await, ["d"]);
+}
+
+async fn nothing_found_is_copied_too(f: &Fixture) {
+    f.add_text("a", WIRE, Some("h")).await;
+    let batch = f.claim(1).await;
+    let nothing = AnnotatedArticle { article: batch.articles[0].clone(), entities: vec![] };
+    f.store().complete(batch.token, &[nothing]).await.unwrap();
+    f.add_text("b", WIRE, Some("h")).await;
+    assert_eq!(f.reuse_all().await, ["b"]);
+}
+
+/// A hash may be stale, missing, or of another text.
+async fn hash_and_text_must_both_be_the_same(f: &Fixture) {
+    f.add_text("a", WIRE, Some("h")).await;
+    f.add_text("without-hash", WIRE, None).await;
+    f.complete_all().await;
+    f.add_text("b", "Something else.", Some("h")).await;
+    f.add_text("c", WIRE, Some("i")).await;
+    f.add_text("d", WIRE, None).await;
+    assert!(f.reuse_all().await.is_empty());
+}
+
+async fn a_twin_whose_text_changed_is_none(f: &Fixture) {
+    for id in ["a", "b", "c"] {
+        f.add_text(id, WIRE, Some(id)).await;
+    }
+    f.complete_all().await;
+    f.set_text("a", "Rewritten.", Some("new")).await;
+    f.set_text("b", "Rewritten.", Some("b")).await;
+    f.set_text("c", WIRE, Some("new-c")).await;
+    // The old text of one, the new text of two: no rows were written for it under a hash that still holds.
+    f.add_text("d", WIRE, Some("a")).await;
+    f.add_text("e", "Rewritten.", Some("new")).await;
+    f.add_text("f", WIRE, Some("b")).await;
+    f.add_text("g", WIRE, Some("new-c")).await;
+    assert!(f.reuse_all().await.is_empty());
+}
+
+async fn an_unfinished_article_is_no_twin(f: &Fixture) {
+    for id in ["a", "b", "c"] {
+        f.add_text(id, WIRE, Some("h")).await;
+    }
+    assert!(f.reuse_all().await.is_empty());
+}
+
+async fn a_lost_lease_copies_nothing(f: &Fixture) {
+    f.add_text("a", WIRE, Some("h")).await;
+    f.complete_all().await;
+    f.add_text("b", WIRE, Some("h")).await;
+    let old = f.claim(1).await;
+    f.expire_leases().await;
+    assert_eq!(f.store().sweep().await.unwrap().returned, 1);
+    let new = f.claim(1).await;
+    let late = f.store().reuse(old.token, &all_ids(&old)).await.unwrap();
+    assert_eq!((late.done.len(), late.rows), (0, 0));
+    assert_eq!(f.store().reuse(new.token, &all_ids(&new)).await.unwrap().done.len(), 1);
+    assert_eq!(f.store().reuse(new.token, &all_ids(&new)).await.unwrap().done.len(), 0, "once");
+    assert_eq!(f.store().complete(new.token, &[annotated(&new.articles[0])]).await.unwrap().lease_lost.len(), 1);
+}
+
 async fn loads_are_recorded(f: &Fixture) {
     let record = LoadRecord {
         boot_id: Uuid::new_v4(),
@@ -250,5 +367,11 @@ contract!(
     crashes_lead_to_a_lone_try_then_to_quarantine,
     a_renewed_lease_lives_on,
     only_the_source_asked_for,
+    the_same_text_gets_a_copy,
+    nothing_found_is_copied_too,
+    hash_and_text_must_both_be_the_same,
+    a_twin_whose_text_changed_is_none,
+    an_unfinished_article_is_no_twin,
+    a_lost_lease_copies_nothing,
     loads_are_recorded,
 );

@@ -4,6 +4,7 @@
 //! PostgreSQL ─claim→ Poller ─Assign→ PoolSupervisor ─Annotate→ Worker × N ─reply→ PoolSupervisor ─Persist→ Writer ─commit→ PostgreSQL
 //!                      ▲                                                                                 │
 //!                      └────────────── permits: two a ready worker, inside InFlight, freed by commit ────┘
+//! Poller, right after a claim: articles whose text is known are completed with copied rows and never reach a worker.
 //! Keeper: heartbeats, expired leases, discovery walks, ledger, backlog — beside the flow, on timers.
 //! ```
 //!
@@ -19,6 +20,7 @@ pub mod in_flight;
 pub mod job;
 pub mod keeper;
 pub mod messages;
+pub mod outcome;
 pub mod permits;
 pub mod poller;
 pub mod slot;

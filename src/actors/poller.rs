@@ -1,4 +1,5 @@
-//! The poller: takes a permit, claims a batch, hands it on. A notification ends its pause; polling with jitter is the truth.
+//! The poller: takes a permit, claims a batch, has those of it completed whose text is known already, hands the rest on. A
+//! notification ends its pause; polling with jitter is the truth.
 //! For a batch job it stops at a limit or at the first claim that finds nothing.
 
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use super::fatal::{DeathWatch, Fatal};
 use super::health::{Health, STAMP_EVERY, Watched};
 use super::in_flight::{InFlight, Ledger};
 use super::messages::Assign;
+use super::outcome::Outcomes;
 use super::permits::Permits;
 use crate::backoff::Backoff;
+use crate::domain::{ArticleId, Batch};
 use crate::metrics::Metrics;
 use crate::store::{ArticleStore, ClaimRequest};
 
@@ -34,6 +37,8 @@ pub struct PollOptions {
     pub batch_articles: u32,
     pub source: Option<String>,
     pub lease: Duration,
+    /// Whether rows of the same text are copied instead of made anew.
+    pub reuse: bool,
     pub poll_interval: Duration,
     pub idle_poll_interval: Duration,
     pub span: Span,
@@ -118,7 +123,10 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
                 claimed += batch.articles.len() as u64;
                 parts.metrics.batch(batch.articles.len() as u64);
                 let in_flight = InFlight::new(batch.token, batch.articles.len(), permit, parts.ledger.clone(), parts.metrics.clone());
-                parts.supervisor.do_send(Assign { batch, in_flight });
+                let batch = if options.reuse { reuse(parts, batch).await } else { batch };
+                if !batch.articles.is_empty() {
+                    parts.supervisor.do_send(Assign { batch, in_flight });
+                }
                 continue;
             }
             Err(()) => {
@@ -136,7 +144,7 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
     }
 }
 
-async fn claim(parts: &PollParts, request: ClaimRequest) -> Result<crate::domain::Batch, ()> {
+async fn claim(parts: &PollParts, request: ClaimRequest) -> Result<Batch, ()> {
     let started = Instant::now();
     let result = parts.store.claim(&request).await;
     parts.metrics.stage("claim", started.elapsed().as_secs_f64());
@@ -152,4 +160,28 @@ async fn claim(parts: &PollParts, request: ClaimRequest) -> Result<crate::domain
             Err(())
         }
     }
+}
+
+/// The claim's second half: what is left of the batch when the articles whose text is known are completed. They are copied here
+/// and not by the writer, since a twin that was found first and copied later might have changed, and its article would have to
+/// come back. When it fails, everything takes the usual way; what was copied all the same is found lost there, and dropped.
+async fn reuse(parts: &PollParts, mut batch: Batch) -> Batch {
+    let started = Instant::now();
+    let ids: Vec<ArticleId> = batch.articles.iter().map(|article| article.id.clone()).collect();
+    let result = parts.store.reuse(batch.token, &ids).await;
+    parts.metrics.stage("reuse", started.elapsed().as_secs_f64());
+    match result {
+        Ok(completion) => {
+            batch.articles.retain(|article| !completion.done.contains(&article.id) && !completion.lease_lost.contains(&article.id));
+            parts.metrics.cache("database", completion.done.len() as u64, batch.articles.len() as u64);
+            if !completion.done.is_empty() || !completion.lease_lost.is_empty() {
+                Outcomes { ledger: &parts.ledger, metrics: &parts.metrics }.completed(&completion);
+            }
+        }
+        Err(error) => {
+            parts.metrics.db_error(error.kind());
+            tracing::warn!(%error, "known texts could not be looked up; the whole batch takes inference");
+        }
+    }
+    batch
 }

@@ -297,12 +297,11 @@ impl PoolSupervisor {
     fn count(&self, annotation: &Annotation) {
         let (work, metrics) = (&annotation.work, &self.parts.metrics);
         metrics.work(work.words, work.content_tokens, work.padding_tokens);
+        metrics.cache("memory", work.cache_hits, work.cache_misses);
         metrics.stage("tokenize", work.tokenize_seconds);
         metrics.stage("infer", work.infer_seconds);
         self.parts.ledger.tally.words.fetch_add(work.words, std::sync::atomic::Ordering::Relaxed);
-        for entity in annotation.texts.iter().flatten().flatten() {
-            metrics.entities(&entity.label, 1);
-        }
+        annotation.texts.iter().flatten().flatten().for_each(|entity| metrics.entities(&entity.label, 1));
     }
 
     /// Looks for threads without progress, and gives them up: native code cannot be interrupted.

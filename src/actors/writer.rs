@@ -2,7 +2,6 @@
 //! the permits they hold keep the poller from claiming more.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -11,6 +10,7 @@ use super::fatal::{DeathWatch, Fatal};
 use super::health::{Health, STAMP_EVERY, Watched};
 use super::in_flight::Ledger;
 use super::messages::Persist;
+use super::outcome::Outcomes;
 use crate::backoff::Backoff;
 use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, Rejection};
 use crate::metrics::Metrics;
@@ -85,13 +85,7 @@ impl WriterParts {
         let (mut parts, mut refused) = (vec![annotated], Vec::new());
         while let Some(mut part) = parts.pop() {
             match self.retrying(|| self.store.complete(token, &part)).await {
-                Ok(completion) => {
-                    self.metrics.committed();
-                    self.count("done", completion.done.len(), &self.ledger.tally.done);
-                    self.ledger.tally.entities.fetch_add(completion.rows, Ordering::Relaxed);
-                    self.metrics.entities_skipped("norm_too_long", completion.skipped);
-                    self.lost(&completion.lease_lost);
-                }
+                Ok(completion) => self.outcomes().completed(&completion),
                 Err(_) if part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
                     parts.extend([second, part]);
@@ -107,9 +101,10 @@ impl WriterParts {
     async fn reject(&self, token: ClaimToken, rejected: &[Rejection]) {
         match self.retrying(|| self.store.reject(token, rejected)).await {
             Ok(outcome) => {
-                self.count("retried", outcome.retried.len(), &self.ledger.tally.retried);
-                self.count("quarantined", outcome.quarantined.len(), &self.ledger.tally.quarantined);
-                self.lost(&outcome.lease_lost);
+                let outcomes = self.outcomes();
+                outcomes.count("retried", outcome.retried.len(), &self.ledger.tally.retried);
+                outcomes.count("quarantined", outcome.quarantined.len(), &self.ledger.tally.quarantined);
+                outcomes.lost(&outcome.lease_lost);
                 for rejection in rejected {
                     let (id, error) = (&rejection.article.id, &rejection.error);
                     if outcome.quarantined.contains(id) {
@@ -159,17 +154,7 @@ impl WriterParts {
         }
     }
 
-    fn lost(&self, articles: &[ArticleId]) {
-        self.count("lease_lost", articles.len(), &self.ledger.tally.lease_lost);
-        for article in articles {
-            tracing::warn!(%article, "the lease was lost to a newer claim; this result is dropped");
-        }
-    }
-
-    fn count(&self, outcome: &'static str, articles: usize, tally: &std::sync::atomic::AtomicU64) {
-        if articles > 0 {
-            self.metrics.articles(outcome, articles as u64);
-            tally.fetch_add(articles as u64, Ordering::Relaxed);
-        }
+    fn outcomes(&self) -> Outcomes<'_> {
+        Outcomes { ledger: &self.ledger, metrics: &self.metrics }
     }
 }

@@ -209,6 +209,7 @@ impl Daemon {
                 batch_articles: settings.claim.batch_articles,
                 source: Some(settings.claim.source.clone()).filter(|source| !source.is_empty()),
                 lease: settings.claim.lease,
+                reuse: settings.reuse.database,
                 poll_interval: settings.claim.poll_interval,
                 idle_poll_interval: settings.claim.idle_poll_interval,
                 span: task.span,

@@ -2,7 +2,6 @@
 
 mod daemon;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -10,7 +9,7 @@ use uuid::Uuid;
 use crate::actors::fatal::{Cause, Fatal, FatalError};
 use crate::actors::health::Health;
 use crate::actors::poller::Span;
-use crate::engine::{EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory};
+use crate::engine::{CachedFactory, EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::store::postgres::{PostgresStore, StoreOptions, Target};
@@ -55,7 +54,7 @@ pub enum End {
 
 pub fn engine_options(settings: &Settings) -> EngineOptions {
     EngineOptions {
-        model_directory: PathBuf::from(&settings.model.path),
+        model_directory: settings.model_directory(),
         device: settings.engine.device,
         precision: settings.engine.precision,
         batch_tokens: settings.engine.batch_tokens as usize,
@@ -106,6 +105,14 @@ pub fn load_weights(settings: &Settings, metrics: &Metrics) -> Result<Transforme
     Ok(factory)
 }
 
+/// The engine as the workers get it: with a memory for results, unless that is switched off.
+pub fn with_memory(settings: &Settings, factory: TransformerFactory) -> Arc<dyn EngineFactory> {
+    match settings.reuse.memory_bytes {
+        0 => Arc::new(factory),
+        bytes => Arc::new(CachedFactory::new(Arc::new(factory), bytes)),
+    }
+}
+
 /// The machine's or pod's name, for the ledger.
 pub fn host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
@@ -142,8 +149,9 @@ async fn start(settings: &Settings, task: Task) -> Result<End, String> {
     let options = store_options(settings, Some(factory.model()));
     let claimant = Claimant { boot_id, host: host() };
     let store = Arc::new(PostgresStore::new(&options, claimant).map_err(|error| error.to_string())?);
+    let factory = with_memory(settings, factory);
     let (fatal, faults) = Fatal::channel();
-    let daemon = Daemon::wire(settings, &task, boot_id, Arc::new(factory), store, metrics, health, fatal);
+    let daemon = Daemon::wire(settings, &task, boot_id, factory, store, metrics, health, fatal);
     daemon.attend(settings, task, options, faults).await
 }
 

@@ -21,8 +21,8 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 
 /// Texts of one call; bounded by bytes too, so that memory stays flat.
-const BATCH_TEXTS: usize = 64;
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_TEXTS: usize = 16;
+const BATCH_BYTES: usize = 1 << 18;
 
 #[derive(Deserialize)]
 struct LineIn {
@@ -55,6 +55,8 @@ impl Complaints {
 
 pub fn annotate(settings: &Settings, options: &Annotate) -> anyhow::Result<u8> {
     let factory: Arc<dyn EngineFactory> = match app::load_weights(settings, &Metrics::new()) {
+        // Off unless asked for: what is measured with this command is the engine.
+        Ok(factory) if options.reuse => app::with_memory(settings, factory),
         Ok(factory) => Arc::new(factory),
         Err(error) => {
             anstream::eprintln!("nerd: {error}");

@@ -28,7 +28,10 @@ pub struct Arguments {
     /// Database, as postgresql://user:password@host:port/name (better kept in the environment: DATABASE_URL)
     #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Model directory
+    /// Bundled model: accurate or fast
+    #[arg(long, global = true, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Directory of another model
     #[arg(long, global = true, value_name = "DIR")]
     pub model: Option<String>,
     /// Number of NER workers; 0: one for each core
@@ -37,7 +40,7 @@ pub struct Arguments {
     /// auto, cpu or cuda:N
     #[arg(long, global = true, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// auto, f32 or bf16
+    /// auto, int8, bf16 or f32
     #[arg(long, global = true, value_name = "PRECISION")]
     pub precision: Option<String>,
     /// error, warn, info, debug or trace
@@ -111,6 +114,9 @@ pub struct Annotate {
     /// How to write
     #[arg(long, value_enum, default_value = "json")]
     pub format: Output,
+    /// Answer a text that was there before from memory (reuse.memory_bytes); without it, every text is read by the model
+    #[arg(long)]
+    pub reuse: bool,
 }
 
 #[derive(Debug, Args)]
@@ -169,6 +175,7 @@ impl Arguments {
         let mut all = self.set.clone();
         let named = [
             ("database.url", &self.database_url),
+            ("model.profile", &self.profile),
             ("model.path", &self.model),
             ("engine.workers", &self.workers),
             ("engine.device", &self.device),

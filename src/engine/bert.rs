@@ -1,5 +1,5 @@
 //! The graphs: rust-bert's encoders with a token-classification head, attached to the shared weights. Beside the
-//! configuration that [`super::int8`] shares, the only use of rust-bert.
+//! configuration that [`super::int8_weights`] shares, the only use of rust-bert.
 //!
 //! rust-bert's own `TokenClassificationModel::predict` is not used: in 0.23 it decodes the rows of its second and later
 //! internal batches with the first batch's features (`pipelines/token_classification.rs`, `features[sentence_idx]`).

@@ -6,7 +6,7 @@ use tch::{Cuda, Device, Kind};
 
 use super::EngineError;
 use crate::domain::{DeviceChoice, PrecisionChoice};
-use crate::native::Vnni;
+use crate::native::Kernels;
 
 /// What the network computes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,7 @@ pub struct Placement {
 
 impl Placement {
     /// `obstacle` is why the model cannot run in int8, `measured` whether its manifest says that it was found good in it.
-    pub fn choose(
-        device: DeviceChoice,
-        precision: PrecisionChoice,
-        obstacle: Option<String>,
-        measured: bool,
-    ) -> Result<Self, EngineError> {
+    pub fn choose(device: DeviceChoice, precision: PrecisionChoice, obstacle: Option<String>, measured: bool) -> Result<Self, EngineError> {
         let devices = if Cuda::is_available() { Cuda::device_count().max(0) as usize } else { 0 };
         let device = match device {
             DeviceChoice::Cpu => Device::Cpu,
@@ -43,17 +38,17 @@ impl Placement {
                 )));
             }
         };
-        let vnni = Vnni::detect().is_some();
+        let kernels = Kernels::detect().is_some();
         let precision = match precision {
             PrecisionChoice::F32 => Precision::F32,
             PrecisionChoice::Bf16 => Precision::Bf16,
             PrecisionChoice::Int8 => match obstacle {
                 _ if device != Device::Cpu => return Err(int8_refused("it runs on the CPU only; set engine.device to cpu")),
-                _ if !vnni => return Err(int8_refused("this processor lacks AVX-512 VNNI; use auto")),
+                _ if !kernels => return Err(int8_refused("this processor has neither AVX-512 VNNI nor AVX2; use auto")),
                 Some(obstacle) => return Err(int8_refused(&format!("{obstacle}; use auto"))),
                 None => Precision::Int8,
             },
-            PrecisionChoice::Auto if device == Device::Cpu && vnni && measured && obstacle.is_none() => Precision::Int8,
+            PrecisionChoice::Auto if device == Device::Cpu && kernels && measured && obstacle.is_none() => Precision::Int8,
             PrecisionChoice::Auto if device != Device::Cpu || native_bf16() => Precision::Bf16,
             PrecisionChoice::Auto => Precision::F32,
         };
@@ -108,8 +103,9 @@ mod tests {
 
     #[test]
     fn int8_is_chosen_where_it_was_measured_and_refused_where_it_cannot_be() {
-        let auto = |obstacle, measured| Placement::choose(DeviceChoice::Cpu, PrecisionChoice::Auto, obstacle, measured).unwrap().precision();
-        assert_eq!(auto(None, true) == "int8", Vnni::detect().is_some());
+        let auto =
+            |obstacle, measured| Placement::choose(DeviceChoice::Cpu, PrecisionChoice::Auto, obstacle, measured).unwrap().precision();
+        assert_eq!(auto(None, true) == "int8", Kernels::detect().is_some());
         assert_ne!(auto(None, false), "int8");
         assert_ne!(auto(Some("no".to_owned()), true), "int8");
         let error = Placement::choose(DeviceChoice::Cpu, PrecisionChoice::Int8, Some("no".to_owned()), true).unwrap_err();

@@ -148,6 +148,7 @@ impl ModelDirectory {
                 token_types: TokenTypes::None,
                 max_pieces: DEFAULT_MAX_PIECES.min(room),
                 lowercase: true,
+                int8: false,
                 labels,
                 golden: Vec::new(),
                 config,
@@ -180,6 +181,7 @@ impl ModelDirectory {
             token_types: manifest.token_types,
             max_pieces: manifest.max_pieces,
             lowercase: manifest.lowercase,
+            int8: manifest.int8,
             labels,
             golden: manifest
                 .golden

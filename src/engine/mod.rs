@@ -2,10 +2,12 @@
 
 mod batch;
 mod bert;
+mod cache;
 mod decode;
 mod device;
 mod input;
-mod int8;
+mod int8_network;
+mod int8_weights;
 mod manifest;
 mod matrix;
 pub mod scripted;
@@ -16,6 +18,7 @@ mod transformer;
 mod weights;
 mod window;
 
+pub use cache::CachedFactory;
 pub use transformer::{EngineOptions, TransformerFactory};
 
 use std::sync::Arc;
@@ -49,6 +52,7 @@ pub struct Annotation {
 /// What a call cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Work {
+    /// Words the model read, as the tokens below: a text answered from memory adds none.
     pub words: u64,
     /// Wordpieces, the special ones of each window counted.
     pub content_tokens: u64,
@@ -56,6 +60,9 @@ pub struct Work {
     pub windows: u64,
     pub tokenize_seconds: f64,
     pub infer_seconds: f64,
+    /// Texts answered from memory, and those that were looked for there in vain; both 0 without a cache.
+    pub cache_hits: u64,
+    pub cache_misses: u64,
 }
 
 /// Counts the steps of a call, so that another thread can tell a long call from a stalled one.

@@ -10,7 +10,8 @@ use super::bert::TokenClassifier;
 use super::decode::{Labels, to_code_points};
 use super::device::{Placement, Precision};
 use super::input::{Network, Windows};
-use super::int8::{Int8Network, Int8Weights};
+use super::int8_network::Int8Network;
+use super::int8_weights::Int8Weights;
 use super::manifest::ModelDirectory;
 use super::sentences::sentence_starts;
 use super::tokenizer::{Piece, Tokenizer};
@@ -18,7 +19,7 @@ use super::weights::{SharedWeights, WeightsFile};
 use super::window::windows;
 use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Progress, Work};
 use crate::domain::{DeviceChoice, Entity, PrecisionChoice};
-use crate::native::Vnni;
+use crate::native::Kernels;
 
 /// What the configuration says of the engine.
 #[derive(Clone, Debug)]
@@ -73,8 +74,8 @@ impl TransformerFactory {
         let tokenizer = Tokenizer::load(&model.path, model.lowercase, model.token_types)?;
         let begun = Instant::now();
         let file = WeightsFile::read(&model)?;
-        let weights = match (placement.precision, Vnni::detect()) {
-            (Precision::Int8, Some(vnni)) => Weights::Int8(Arc::new(Int8Weights::new(vnni, &file, &model)?)),
+        let weights = match (placement.precision, Kernels::detect()) {
+            (Precision::Int8, Some(kernels)) => Weights::Int8(Arc::new(Int8Weights::new(kernels, &file, &model)?)),
             _ => Weights::Tensors(SharedWeights::new(&file, &model, placement.kind(), placement.device)?),
         };
         let read_seconds = begun.elapsed().as_secs_f64();

@@ -124,7 +124,13 @@ impl Metrics {
         self.counter(&table::TOKENS, &["padding"]).increment(padding_tokens);
     }
 
-    /// `stage`: claim, tokenize, infer, match, write.
+    /// `kind`: memory, database.
+    pub fn cache(&self, kind: &'static str, hits: u64, misses: u64) {
+        self.counter(&table::CACHE_HITS, &[kind]).increment(hits);
+        self.counter(&table::CACHE_MISSES, &[kind]).increment(misses);
+    }
+
+    /// `stage`: claim, reuse, tokenize, infer, match, write.
     pub fn stage(&self, stage: &'static str, seconds: f64) {
         self.histogram(&table::STAGE_DURATION, &[stage]).record(seconds);
     }
@@ -236,6 +242,7 @@ mod tests {
             assert!(sample, "{} has no sample in\n{text}", definition.name);
         }
         assert!(text.contains("nerd_model_weight_reads_total 0\n"), "{text}");
+        assert!(text.contains("nerd_cache_hits_total{kind=\"database\"} 0\n"), "{text}");
         assert!(text.contains("nerd_model_loads_total{worker=\"1\",reason=\"restart\"} 0\n"), "{text}");
         assert!(text.contains("process_resident_memory_bytes"), "{text}");
     }

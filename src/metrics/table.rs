@@ -42,8 +42,9 @@ pub const REASONS: &[&str] = &["startup", "restart", "rollover"];
 pub const WORKER_STATES: &[&str] = &["loading", "ready", "busy", "backoff", "stuck"];
 pub const FAILURES: &[&str] = &["panic", "error", "timeout"];
 pub const OUTCOMES: &[&str] = &["done", "retried", "quarantined", "lease_lost"];
-pub const STAGES: &[&str] = &["claim", "tokenize", "infer", "match", "write"];
+pub const STAGES: &[&str] = &["claim", "reuse", "tokenize", "infer", "match", "write"];
 pub const DATABASE_ERRORS: &[&str] = &["connect", "timeout", "serialization", "constraint", "permission", "schema", "other"];
+pub const CACHES: &[&str] = &["memory", "database"];
 const SKIPS: &[&str] = &["norm_too_long"];
 
 pub const BUILD_INFO: Definition =
@@ -87,26 +88,47 @@ pub const ARTICLES_TOTAL: Definition = define(
     &[label("outcome", OUTCOMES)],
     "Articles by what became of them: committed, returned to the queue after a failure, quarantined, or lost to a newer claim.",
 );
-pub const ENTITIES: Definition =
-    define("nerd_entities_total", Kind::Counter, &[label("label", &[])], "Entities found, by label, repeated mentions included.");
+pub const ENTITIES: Definition = define(
+    "nerd_entities_total",
+    Kind::Counter,
+    &[label("label", &[])],
+    "Entities found or remembered, by label, repeated mentions included; those of rows copied in the database are not counted.",
+);
 pub const ENTITIES_SKIPPED: Definition = define(
     "nerd_entities_skipped_total",
     Kind::Counter,
     &[label("reason", SKIPS)],
     "Entities that were found and not written, by reason; each with a log line.",
 );
-pub const WORDS: Definition = define("nerd_words_total", Kind::Counter, &[], "Words annotated.");
+pub const WORDS: Definition = define(
+    "nerd_words_total",
+    Kind::Counter,
+    &[],
+    "Words the model read; a text whose result was known adds none, so that a rate of this is the engine's own.",
+);
 pub const TOKENS: Definition = define(
     "nerd_tokens_total",
     Kind::Counter,
     &[label("kind", &["content", "padding"])],
     "Tokens the model computed: of texts (with each window's two special ones), and of padding.",
 );
+pub const CACHE_HITS: Definition = define(
+    "nerd_cache_hits_total",
+    Kind::Counter,
+    &[label("kind", CACHES)],
+    "Articles that took no inference, since their very text had been annotated: remembered by this process, or copied from rows in the database.",
+);
+pub const CACHE_MISSES: Definition = define(
+    "nerd_cache_misses_total",
+    Kind::Counter,
+    &[label("kind", CACHES)],
+    "Articles whose text was looked for there in vain; 0 where that is switched off.",
+);
 pub const STAGE_DURATION: Definition = define(
     "nerd_stage_duration_seconds",
     Kind::Histogram(STAGE_SECONDS),
     &[label("stage", STAGES)],
-    "Seconds a batch spent in each stage: claimed, tokenized, inferred, matched, written.",
+    "Seconds a batch spent in each stage: claimed, looked up among known texts, tokenized, inferred, matched, written.",
 );
 pub const BATCH_ARTICLES: Definition =
     define("nerd_batch_articles", Kind::Histogram(ARTICLES), &[], "Articles in a claimed batch; empty claims are not counted.");
@@ -172,6 +194,8 @@ pub const ALL: &[Definition] = &[
     ENTITIES_SKIPPED,
     WORDS,
     TOKENS,
+    CACHE_HITS,
+    CACHE_MISSES,
     STAGE_DURATION,
     BATCH_ARTICLES,
     IN_FLIGHT,

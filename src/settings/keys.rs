@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::values::{duration, one_of, whole};
-use super::{LogFormat, Secret, Settings};
+use super::values::{duration, one_of, size, switch, whole};
+use super::{LogFormat, Profile, Secret, Settings};
 
 /// What a TOML file may hold for a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,9 @@ pub enum Shape {
     Number,
     /// A number of seconds or a text with a unit.
     Duration,
+    /// A number of bytes or a text with a unit.
+    Size,
+    Switch,
 }
 
 impl Shape {
@@ -20,6 +23,8 @@ impl Shape {
             Self::Text => "text",
             Self::Number => "a whole number",
             Self::Duration => "a duration",
+            Self::Size => "a size",
+            Self::Switch => "true or false",
         }
     }
 }
@@ -104,12 +109,22 @@ pub const KEYS: &[Key] = &[
         },
     ),
     key(
-        "model.path",
-        "models/news-ner",
+        "model.profile",
+        "accurate",
         Shape::Text,
-        "directory of the model: any Hugging Face token-classification directory with safetensors",
+        "which bundled model: accurate (models/news-ner) or fast (models/news-ner-fast: for backlogs and small machines)",
         |s, v| {
-            s.model.path = v.into();
+            s.model.profile = if one_of(v, &["accurate", "fast"])? == "fast" { Profile::Fast } else { Profile::Accurate };
+            Ok(())
+        },
+    ),
+    key(
+        "model.path",
+        "",
+        Shape::Text,
+        "directory of another model, whatever the profile: any Hugging Face token-classification directory with safetensors",
+        |s, v| {
+            s.model.path = Some(v).filter(|path| !path.is_empty()).map(Into::into);
             Ok(())
         },
     ),
@@ -125,10 +140,16 @@ pub const KEYS: &[Key] = &[
         s.engine.device = v.parse()?;
         Ok(())
     }),
-    key("engine.precision", "auto", Shape::Text, "auto (bf16 where the processor has it), f32 or bf16", |s, v| {
-        s.engine.precision = v.parse()?;
-        Ok(())
-    }),
+    key(
+        "engine.precision",
+        "auto",
+        Shape::Text,
+        "auto (int8 where the model was measured in it and the processor multiplies bytes fast, else bf16 where it has that), f32, bf16 or int8",
+        |s, v| {
+            s.engine.precision = v.parse()?;
+            Ok(())
+        },
+    ),
     key("engine.batch_tokens", "768", Shape::Number, "tokens that one forward pass computes, padding counted", |s, v| {
         s.engine.batch_tokens = whole(v, 128, 65_536)?;
         Ok(())
@@ -230,6 +251,26 @@ pub const KEYS: &[Key] = &[
         s.retry.max_delay = duration(v, Duration::ZERO, DAY)?;
         Ok(())
     }),
+    key(
+        "reuse.memory_bytes",
+        "16MB",
+        Shape::Size,
+        "memory for results by text, all workers together: the same text again takes no inference; 0: off",
+        |s, v| {
+            s.reuse.memory_bytes = size(v, 64 << 30)?;
+            Ok(())
+        },
+    ),
+    key(
+        "reuse.database",
+        "true",
+        Shape::Switch,
+        "an article whose very text has rows of the same extractor_version gets a copy of them and takes no inference",
+        |s, v| {
+            s.reuse.database = switch(v)?;
+            Ok(())
+        },
+    ),
     key(
         "supervision.restart_limit",
         "60",

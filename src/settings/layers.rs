@@ -132,8 +132,9 @@ fn read_file(sources: &Sources, given: &mut Vec<(&'static Key, String, Origin)>,
 
 fn text_of(key: &Key, value: &toml::Value) -> Option<String> {
     match (key.shape, value) {
-        (Shape::Text | Shape::Duration, toml::Value::String(text)) => Some(text.clone()),
-        (Shape::Number | Shape::Duration, toml::Value::Integer(number)) => Some(number.to_string()),
+        (Shape::Text | Shape::Duration | Shape::Size, toml::Value::String(text)) => Some(text.clone()),
+        (Shape::Number | Shape::Duration | Shape::Size, toml::Value::Integer(number)) => Some(number.to_string()),
+        (Shape::Switch, toml::Value::Boolean(on)) => Some(on.to_string()),
         (Shape::Duration, toml::Value::Float(number)) => Some(number.to_string()),
         _ => None,
     }
@@ -233,6 +234,17 @@ mod tests {
             assert!(all.contains(part), "{part:?} is not in\n{all}");
         }
         assert_eq!(errors.len(), 8, "{all}");
+    }
+
+    #[test]
+    fn reuse_is_switched_off_in_either_tongue() {
+        let file = "[reuse]\nmemory_bytes = 0\ndatabase = false\n";
+        let (settings, _) = resolve(&sources(file, &[], &[])).unwrap();
+        assert_eq!((settings.reuse.memory_bytes, settings.reuse.database), (0, false));
+        let (settings, _) = resolve(&sources("", &[("NERD_REUSE_MEMORY_BYTES", "0")], &[("reuse.database", "false")])).unwrap();
+        assert_eq!((settings.reuse.memory_bytes, settings.reuse.database), (0, false));
+        let SettingsError(errors) = resolve(&sources("[reuse]\ndatabase = \"no\"\n", &[], &[])).unwrap_err();
+        assert_eq!(errors, ["nerd.toml: reuse.database: wrong type: string where true or false belongs"]);
     }
 
     #[test]

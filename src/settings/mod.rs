@@ -29,6 +29,7 @@ pub struct Settings {
     pub claim: Claim,
     pub discovery: Discovery,
     pub retry: Retry,
+    pub reuse: Reuse,
     pub supervision: Supervision,
     pub output: Output,
     pub http: Http,
@@ -48,7 +49,17 @@ pub struct Database {
 
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    pub path: PathBuf,
+    pub profile: Profile,
+    /// Another model than the profile's.
+    pub path: Option<PathBuf>,
+}
+
+/// Which of the bundled models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    #[default]
+    Accurate,
+    Fast,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -86,6 +97,15 @@ pub struct Retry {
     pub max_crashes: u32,
     pub base_delay: Duration,
     pub max_delay: Duration,
+}
+
+/// What is done with texts whose result is known.
+#[derive(Clone, Debug, Default)]
+pub struct Reuse {
+    /// Bytes that remembered results may occupy; 0: none are.
+    pub memory_bytes: u64,
+    /// Whether rows of the same text are copied in the database.
+    pub database: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -128,6 +148,16 @@ pub struct Shutdown {
 }
 
 impl Settings {
+    /// The model's directory: the one configured, or else the profile's.
+    pub fn model_directory(&self) -> PathBuf {
+        self.model.path.clone().unwrap_or_else(|| {
+            PathBuf::from(match self.model.profile {
+                Profile::Accurate => "models/news-ner",
+                Profile::Fast => "models/news-ner-fast",
+            })
+        })
+    }
+
     /// The pool's size: as configured, or the cores granted to the process divided among the threads of a worker.
     pub fn workers(&self) -> u32 {
         if self.engine.workers > 0 {

@@ -24,6 +24,16 @@ pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Du
     ))
 }
 
+/// A bare number is bytes; else `64KB`, `16MB`, `1GiB`.
+pub(super) fn size(text: &str, most: u64) -> Result<u64, String> {
+    let value = text.parse::<bytesize::ByteSize>().map_err(|_| format!("{text:?} is not a size: write 0, 64KB or 16MB"))?.as_u64();
+    if value <= most { Ok(value) } else { Err(format!("{value} bytes are out of range: at most {most}")) }
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
+}
+
 pub(super) fn one_of(text: &str, choices: &[&str]) -> Result<String, String> {
     if choices.contains(&text) { Ok(text.to_owned()) } else { Err(format!("{text:?} is none of {}", choices.join(", "))) }
 }
@@ -38,6 +48,20 @@ mod tests {
         assert!(whole("0", 1, 9).unwrap_err().contains("out of range: 1 to 9"));
         assert!(whole("-1", 0, 9).unwrap_err().contains("out of range"));
         assert!(whole("two", 0, 9).unwrap_err().contains("not a whole number"));
+    }
+
+    #[test]
+    fn sizes_with_and_without_unit() {
+        assert_eq!(["0", "4096", "16MB", "1MiB"].map(|text| size(text, 1 << 30)), [Ok(0), Ok(4096), Ok(16_000_000), Ok(1 << 20)]);
+        assert!(size("2GB", 1 << 30).unwrap_err().contains("out of range"));
+        assert!(size("much", 9).unwrap_err().contains("write 0, 64KB or 16MB"));
+        assert!(size("-1", 9).is_err());
+    }
+
+    #[test]
+    fn switches_are_true_or_false() {
+        assert_eq!((switch("true"), switch("false")), (Ok(true), Ok(false)));
+        assert!(switch("maybe").unwrap_err().contains("neither true nor false"));
     }
 
     #[test]

@@ -126,6 +126,9 @@ pub trait ArticleStore: Send + Sync {
     async fn claim(&self, request: &ClaimRequest) -> Result<Batch, StoreError>;
     /// Replaces the articles' rows and closes their jobs, all or nothing; guarded by the token.
     async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError>;
+    /// Completes those of a claim's articles whose very text another article's rows were written for by the same extractor version:
+    /// they get a copy of these and their jobs are closed, all or nothing, guarded by the token. The others stay as they are.
+    async fn reuse(&self, token: ClaimToken, ids: &[ArticleId]) -> Result<Completion, StoreError>;
     /// Counts a failed attempt for each article; returns it to the queue later or quarantines it.
     async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError>;
     /// Gives articles back at once without a failed attempt (shutdown).

@@ -11,16 +11,11 @@ use crate::store::{Completion, StoreError};
 /// One statement, hence one transaction and one round trip. What depends on what is said by the data: only closed jobs' articles
 /// are replaced, and nothing is inserted before the old rows are deleted (the count waits for all of them). `IS NOT DISTINCT
 /// FROM` keeps the planner from looking for the version, which every row shares; `IS TRUE` makes it look up the closed articles
-/// in a hash table instead of comparing each with each. The lease is locked before its jobs, here and by the sweep: who waits
-/// for whom is then always the same.
+/// in a hash table instead of comparing each with each.
 pub(super) const COMPLETE: &str = "
-WITH held AS MATERIALIZED (
-    SELECT token, cardinality(article_ids) AS articles FROM nerd.leases WHERE token = $1 FOR UPDATE
-), closed AS MATERIALIZED (
+WITH {held}, closed AS MATERIALIZED (
     DELETE FROM nerd.jobs WHERE article_id = ANY ($2) AND state = 'leased' AND token = (SELECT token FROM held) RETURNING article_id
-), settled AS (
-    DELETE FROM nerd.leases WHERE token = (SELECT token FROM held WHERE articles = (SELECT count(*) FROM closed))
-), replaced AS MATERIALIZED (
+), {settled}, replaced AS MATERIALIZED (
     DELETE FROM {entities} WHERE article_id = ANY (ARRAY(SELECT article_id FROM closed)) AND extractor_version IS NOT DISTINCT FROM $3
     RETURNING 1
 ), inserted AS (

@@ -12,29 +12,45 @@ const MOST_SWEPT: usize = 1_000;
 
 pub(super) const RENEW: &str = "UPDATE nerd.leases SET leased_until = now() + $2 * interval '1 millisecond' WHERE token = ANY ($1)";
 
+/// `{held}`: a lease is locked before its jobs, by whoever settles some and by the sweep, so that who waits for whom is always the
+/// same. `{settled}`: it goes with the last of its jobs; `closed` are those that the statement itself takes out.
+const HELD: &str = "held AS MATERIALIZED (
+    SELECT token, article_ids FROM nerd.leases WHERE token = $1 FOR UPDATE
+)";
+const SETTLED: &str = "settled AS (
+    DELETE FROM nerd.leases WHERE token = (SELECT token FROM held) AND NOT EXISTS (
+        SELECT 1 FROM held h CROSS JOIN LATERAL unnest(h.article_ids) AS r (article_id) CROSS JOIN LATERAL (
+            SELECT 1 FROM nerd.jobs j WHERE j.article_id = r.article_id AND j.token = h.token OFFSET 0
+        ) AS j WHERE (r.article_id IN (SELECT article_id FROM closed)) IS NOT TRUE
+    )
+)";
+
+/// A statement that settles jobs of the claim `$1`.
+pub(super) fn settling(template: &str) -> String {
+    template.replace("{held}", HELD).replace("{settled}", SETTLED)
+}
+
 /// Back to the queue, its place kept and no attempt counted; whoever listens is told.
 pub(super) const RELEASE: &str = "
-WITH held AS MATERIALIZED (
-    SELECT token FROM nerd.leases WHERE token = $1 FOR UPDATE
-), back AS (
+WITH {held}, closed AS MATERIALIZED (
     UPDATE nerd.jobs SET state = 'pending', token = NULL
-    WHERE article_id = ANY ($2) AND state = 'leased' AND token = (SELECT token FROM held) RETURNING 1
-)
-SELECT count(*) AS released, pg_notify('nerd_jobs', '') FROM back";
+    WHERE article_id = ANY ($2) AND state = 'leased' AND token = (SELECT token FROM held) RETURNING article_id
+), {settled}
+SELECT count(*) AS released, pg_notify('nerd_jobs', '') FROM closed";
 
 pub(super) const REJECT: &str = "
-WITH held AS MATERIALIZED (
-    SELECT token FROM nerd.leases WHERE token = $1 FOR UPDATE
-)
-UPDATE nerd.jobs j SET
-    attempts = j.attempts + r.weight, error = r.error,
-    state = CASE WHEN j.attempts + r.weight >= $6 THEN 'quarantined' ELSE 'pending' END,
-    quarantined_at = CASE WHEN j.attempts + r.weight >= $6 THEN now() END,
-    run_at = now() + r.delay * interval '1 millisecond',
-    token = NULL
-FROM unnest($2::text[], $3::text[], $4::int[], $5::float8[]) AS r (article_id, error, weight, delay)
-WHERE j.article_id = r.article_id AND j.state = 'leased' AND j.token = (SELECT token FROM held)
-RETURNING j.article_id, j.state";
+WITH {held}, closed AS MATERIALIZED (
+    UPDATE nerd.jobs j SET
+        attempts = j.attempts + r.weight, error = r.error,
+        state = CASE WHEN j.attempts + r.weight >= $6 THEN 'quarantined' ELSE 'pending' END,
+        quarantined_at = CASE WHEN j.attempts + r.weight >= $6 THEN now() END,
+        run_at = now() + r.delay * interval '1 millisecond',
+        token = NULL
+    FROM unnest($2::text[], $3::text[], $4::int[], $5::float8[]) AS r (article_id, error, weight, delay)
+    WHERE j.article_id = r.article_id AND j.state = 'leased' AND j.token = (SELECT token FROM held)
+    RETURNING j.article_id, j.state
+), {settled}
+SELECT article_id, state FROM closed";
 
 /// The process that held it is gone: its death is counted, against the article itself only where it was tried alone. One lease a
 /// statement; what was settled meanwhile has another token, or none.
@@ -68,7 +84,7 @@ impl PostgresStore {
     pub(super) async fn release_articles(&self, token: ClaimToken, articles: &[ArticleId]) -> Result<u64, StoreError> {
         let articles: Vec<&ArticleId> = articles.iter().collect();
         let session = self.session().await?;
-        let row = session.query_one(RELEASE, &[&token.0, &ids(&articles)]).await?;
+        let row = session.query_one(&self.statements.release, &[&token.0, &ids(&articles)]).await?;
         Ok(u64::try_from(row.get::<_, i64>("released")).unwrap_or(0))
     }
 
@@ -81,7 +97,7 @@ impl PostgresStore {
         let delays: Vec<f64> = rejections.iter().map(|r| milliseconds(backoff.delay(r.article.attempts, rand::random()))).collect();
         let most = i32::try_from(self.retry.max_attempts).unwrap_or(i32::MAX);
         let session = self.session().await?;
-        let rows = session.query(REJECT, &[&token.0, &ids(&articles), &errors, &weights, &delays, &most]).await?;
+        let rows = session.query(&self.statements.reject, &[&token.0, &ids(&articles), &errors, &weights, &delays, &most]).await?;
         let mut outcome = RejectionOutcome::default();
         for rejection in rejections {
             let id = &rejection.article.id;

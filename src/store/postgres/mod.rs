@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod listen;
 pub mod migrate;
 pub mod quarantine;
+mod reuse;
 pub mod rows;
 mod session;
 mod sql;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use deadpool::managed::QueueMode;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 
 use super::{
@@ -72,6 +74,8 @@ impl PostgresStore {
         let manager = Manager::from_config(target.config.clone(), connector, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(options.pool_size as usize)
+            // The one used last first: statements stay prepared and plans warm on the few that the load needs.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(options.connect_timeout.max(options.statement_timeout)))
             .create_timeout(Some(options.connect_timeout))
@@ -126,6 +130,10 @@ impl ArticleStore for PostgresStore {
 
     async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError> {
         self.complete_batch(token, articles).await
+    }
+
+    async fn reuse(&self, token: ClaimToken, articles: &[ArticleId]) -> Result<Completion, StoreError> {
+        self.copy_known(token, articles).await
     }
 
     async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError> {

@@ -2,7 +2,7 @@
 //! can be looked at: by the tests, by the benchmarks, by whoever keeps the database.
 
 use super::sql::fill;
-use super::{claim, complete, discover, lease, ledger};
+use super::{claim, complete, discover, lease, ledger, reuse};
 
 /// What the store's sessions ask of the planner. Every statement finds its rows by an index and in the order of an index, and its
 /// plan is made once a connection: a planner without statistics, or one that met the tables when they were empty, must not think
@@ -21,6 +21,8 @@ pub struct Statements {
     pub claim: String,
     pub claim_source: String,
     pub complete: String,
+    /// Copies the rows of known texts.
+    pub reuse: String,
     /// One page of the incremental walk.
     pub page: String,
     /// One chunk of the walk over the whole table.
@@ -38,12 +40,13 @@ impl Statements {
         Self {
             claim: fill(&claim::CLAIM.replace("{source}", "true")),
             claim_source: fill(&claim::CLAIM.replace("{source}", "source = $9")),
-            complete: fill(complete::COMPLETE),
+            complete: fill(&lease::settling(complete::COMPLETE)),
+            reuse: fill(&lease::settling(reuse::REUSE)),
             page: fill(&discover::walk(discover::PAGE)),
             chunk: fill(&discover::walk(discover::CHUNK)),
             renew: lease::RENEW.to_owned(),
-            release: lease::RELEASE.to_owned(),
-            reject: lease::REJECT.to_owned(),
+            release: lease::settling(lease::RELEASE),
+            reject: lease::settling(lease::REJECT),
             sweep: lease::SWEEP.to_owned(),
             backlog: ledger::BACKLOG.to_owned(),
         }

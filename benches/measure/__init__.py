@@ -1,0 +1,1 @@
+"""What `bench.py` and `soak.py` measure with; a module a noun."""

@@ -1,0 +1,118 @@
+"""Measurements other than words per second: accuracy, memory, start, padding, claims, round trips, the share of the peak."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+
+from . import memory
+from .cluster import Cluster
+from .console import say
+from .daemon import Daemon, total
+from .places import OUT, PEERS, RECIPE, ROOT
+from .program import run
+from .relay import Relay
+from .texts import Data, Texts
+
+MEGABYTE = 1e6
+STARTS = 5
+
+
+def accuracy(nerd: Path, corpus: Path, fast: bool) -> dict[str, float]:
+    """Span F1 on the dev part, the whole way as `nerd annotate` goes it; of spaCy too, if the fast profile is asked for."""
+    dev = corpus / "dev"
+    texts = OUT / "texts" / "dev.jsonl"
+    texts.parent.mkdir(parents=True, exist_ok=True)
+    run([sys.executable, RECIPE / "evaluate.py", "--data", dev, "--texts", texts])
+    runs = {"default": [], "f32": ["--set", "engine.precision=f32"]}
+    if fast:
+        runs["fast"] = ["--set", "model.profile=fast"]
+    found = {}
+    for name, settings in runs.items():
+        predictions = OUT / f"predictions-{name}.jsonl"
+        done = run([nerd, "annotate", "--input", "jsonl", "--log-level", "warn", *settings, texts])
+        predictions.write_text(done.output, encoding="utf-8")
+        found[name] = _f1(dev, predictions)
+    if fast:
+        predictions = OUT / "predictions-spacy.jsonl"
+        run([sys.executable, PEERS / "spacy_cnn.py", "--data", texts, "--predictions", predictions])
+        found["spacy"] = _f1(dev, predictions)
+    return found
+
+
+def _f1(dev: Path, predictions: Path) -> float:
+    done = run([sys.executable, RECIPE / "evaluate.py", "--data", dev, "--predictions", predictions])
+    micro = next(line for line in done.output.splitlines() if line.startswith("micro"))
+    return float(micro.split()[3])
+
+
+def daemon(nerd: Path, cluster: Cluster, texts: Texts, seconds: float) -> dict[str, float]:
+    """Memory of the daemon with two workers and with four, as the system accounts for it, and the padding it computed."""
+    found: dict[str, float] = {}
+    for workers in (2, 4):
+        url = cluster.create("bench_run", "bench_empty")
+        with Daemon(nerd, url, f"engine.workers={workers}") as running:
+            running.wait_ready()
+            loading_peak = running.memory()["VmHWM"]
+            cluster.fill(url, ((article.id, article.text) for article in texts.articles))
+            metrics = running.wait_settled(len(texts.articles), seconds)
+            resident = running.memory()["VmRSS"]
+            found[f"resident_{workers}"] = resident / MEGABYTE
+            found[f"loading_peak_{workers}"] = loading_peak / MEGABYTE
+            found[f"baseline_{workers}"] = metrics["nerd_memory_baseline_bytes"] / MEGABYTE
+            padding, content = (total(metrics, "nerd_tokens_total", kind=kind) for kind in ("padding", "content"))
+            found["padding_percent"] = 100 * padding / (padding + content)
+            running.stop()
+    return found
+
+
+def starts(nerd: Path, cluster: Cluster) -> list[float]:
+    """Seconds from exec to `/readyz`, the weights in the page cache; the first start, which warms it, is not counted."""
+    url = cluster.create("bench_run", "bench_empty")
+    seconds = []
+    for _ in range(STARTS + 1):
+        with Daemon(nerd, url) as running:
+            seconds.append(running.wait_ready())
+            running.stop()
+    return seconds[1:]
+
+
+def round_trips(nerd: Path, cluster: Cluster, data: Data) -> float:
+    """Round trips an article of `nerd extract` on all articles, by a relay between it and PostgreSQL."""
+    url = cluster.create("bench_run", "bench_all")
+    with Relay(url) as relay:
+        run([nerd, "extract", "--log-level", "warn"], DATABASE_URL=relay.url)
+        return relay.round_trips / len(data.all.articles)
+
+
+def claim() -> dict:
+    """The report of `make bench-claim`, which runs for minutes; it fails on plans and errors, and keeps its report."""
+    report = OUT / "claim.json"
+    report.unlink(missing_ok=True)
+    ended = subprocess.run(["make", "--silent", "bench-claim"], cwd=ROOT, stdout=sys.stderr)
+    if not report.exists():
+        raise FileNotFoundError(f"make bench-claim ended with {ended.returncode} and wrote no report")
+    return json.loads(report.read_text(encoding="utf-8"))
+
+
+def worst_claim(report: dict) -> tuple[float, str]:
+    """The highest p99 over the phases, milliseconds, and every phase's."""
+    phases = {phase["phase"]: phase["claim"]["p99_ms"] for phase in report["phases"]}
+    return max(phases.values()), ", ".join(f"{name} {value:.1f}" for name, value in phases.items())
+
+
+#: Written by nerd's own benchmark of its matrix products: {"peak": products a second of the bare kernel on one core,
+#: "engine": the same inside the whole network}. It does not exist yet; until it does, the row stays unmeasured.
+PEAK_REPORT = OUT / "peak.json"
+
+
+def peak() -> float | None:
+    """The share of the kernel's peak that the network reaches, percent."""
+    if not PEAK_REPORT.exists():
+        return None
+    report = json.loads(PEAK_REPORT.read_text(encoding="utf-8"))
+    return 100 * report["engine"] / report["peak"]

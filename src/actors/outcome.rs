@@ -1,0 +1,39 @@
+//! Counts what became of articles, in the metrics and in the process's tally alike, whoever settled them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::in_flight::Ledger;
+use crate::domain::ArticleId;
+use crate::metrics::Metrics;
+use crate::store::Completion;
+
+/// Where outcomes are counted.
+pub struct Outcomes<'a> {
+    pub ledger: &'a Ledger,
+    pub metrics: &'a Metrics,
+}
+
+impl Outcomes<'_> {
+    pub fn completed(&self, completion: &Completion) {
+        self.metrics.committed();
+        self.count("done", completion.done.len(), &self.ledger.tally.done);
+        self.ledger.tally.entities.fetch_add(completion.rows, Ordering::Relaxed);
+        self.metrics.entities_skipped("norm_too_long", completion.skipped);
+        self.lost(&completion.lease_lost);
+    }
+
+    pub fn lost(&self, articles: &[ArticleId]) {
+        self.count("lease_lost", articles.len(), &self.ledger.tally.lease_lost);
+        for article in articles {
+            tracing::warn!(%article, "the lease was lost to a newer claim; this result is dropped");
+        }
+    }
+
+    /// `outcome`: done, retried, quarantined, lease_lost.
+    pub fn count(&self, outcome: &'static str, articles: usize, tally: &AtomicU64) {
+        if articles > 0 {
+            self.metrics.articles(outcome, articles as u64);
+            tally.fetch_add(articles as u64, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The kernels of the int8 network as safe functions: a value of [`Kernels`] is the proof that the processor has the instructions,
+//! and every length is checked before the fast code runs. Whoever computes with int8 calls these.
+
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Avx2, Avx512};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512, float};
+
+/// Widths of matrices are multiples of this: every set of kernels packs whole panels.
+pub const UNIT: usize = 64;
+
+/// Queries that attention computes at a time.
+pub(super) const QUERIES: usize = 6;
+
+/// Proof that the processor multiplies bytes fast enough for the int8 network to be worth it: AVX-512 VNNI, or AVX2. Without
+/// either there is no value of this type.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels(Set);
+
+#[derive(Clone, Copy, Debug)]
+enum Set {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+}
+
+/// How weights must lie in memory, and what they may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packing {
+    /// Output columns that lie together.
+    pub panel: usize,
+    /// Groups of four bytes whose products are added before they are widened to 32 bits.
+    pub chain: usize,
+    /// What the positive weights of one lane's chain may add up to at most, and the negative ones; `None`: anything.
+    pub largest_lane_sum: Option<i32>,
+}
+
+/// Activations as bytes: `value = scale × (byte − zero)`, scale and zero a row's own.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// Row-major, `rows × inner`.
+    pub bytes: &'a [u8],
+    pub scales: &'a [f32],
+    pub zeros: &'a [f32],
+    /// Bytes a row; a multiple of [`UNIT`].
+    pub inner: usize,
+}
+
+/// Weights as bytes: `value = scale × byte`, the scale an output column's own.
+#[derive(Clone, Copy)]
+pub struct Columns<'a> {
+    /// `columns / panel` panels of `inner / 4 × panel × 4` bytes: the four bytes that one instruction multiplies lie together.
+    pub packed: &'a [i8],
+    pub scales: &'a [f32],
+    /// Scale times the sum of the column's bytes: what a row's zero contributes.
+    pub sums: &'a [f32],
+    pub bias: &'a [f32],
+}
+
+/// What happens to a product on its way to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    None,
+    /// x Φ(x), Hendrycks and Gimpel, 2016; at most 3e-4 off, well under a byte's step.
+    Gelu,
+}
+
+/// Attention of one window: queries, keys and values side by side in each row.
+#[derive(Clone, Copy)]
+pub struct Attention<'a> {
+    /// Row-major, `length × 3 width`: query, key, value.
+    pub projected: &'a [f32],
+    pub width: usize,
+    pub heads: usize,
+    /// The rows that ask; their results are written in this order.
+    pub queries: &'a [u32],
+}
+
+impl Attention<'_> {
+    fn length(&self) -> usize {
+        self.projected.len() / (3 * self.width)
+    }
+}
+
+/// The kernels, compiled for one set of instructions.
+#[cfg(target_arch = "x86_64")]
+macro_rules! compiled {
+    ($module:ident, $simd:ty, $linear:path, $features:literal) => {
+        mod $module {
+            use super::*;
+
+            #[target_feature(enable = $features)]
+            pub(super) fn linear(simd: $simd, rows: Rows<'_>, columns: Columns<'_>, activation: Activation, out: &mut [f32]) {
+                $linear(simd, rows, columns, activation, out);
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) fn quantize(simd: $simd, row: &[f32], bytes: &mut [u8]) -> (f32, f32) {
+                float::quantize(simd, row, bytes)
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) fn add_and_norm(simd: $simd, row: &mut [f32], residual: &[f32], gain: &[f32], bias: &[f32], epsilon: f32) {
+                float::add_and_norm(simd, row, residual, gain, bias, epsilon);
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) fn attention(simd: $simd, attention: Attention<'_>, scratch: &mut [f32], out: &mut [f32]) {
+                float::attention(simd, attention, scratch, out);
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) fn dense(simd: $simd, row: &[f32], weights: &[f32], bias: &[f32], out: &mut [f32]) {
+                float::dense(simd, row, weights, bias, out);
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+compiled!(with_avx512, Avx512, avx512::linear, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
+#[cfg(target_arch = "x86_64")]
+compiled!(with_avx2, Avx2, avx2::linear, "avx2,fma");
+
+macro_rules! call {
+    ($self:ident, $name:ident($($argument:expr),*)) => {
+        match $self.0 {
+            // SAFETY: the set holds the proof of the very instructions that the function is compiled for.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(simd) => unsafe { with_avx512::$name(simd, $($argument),*) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(simd) => unsafe { with_avx2::$name(simd, $($argument),*) },
+        }
+    };
+}
+
+impl Kernels {
+    /// The fastest set that the processor has.
+    pub fn detect() -> Option<Self> {
+        Self::every().into_iter().next()
+    }
+
+    /// Every set that the processor has, the fastest first.
+    pub fn every() -> Vec<Self> {
+        #[cfg(target_arch = "x86_64")]
+        return [Avx512::detect().map(Set::Avx512), Avx2::detect().map(Set::Avx2)].into_iter().flatten().map(Self).collect();
+        #[cfg(not(target_arch = "x86_64"))]
+        Vec::new()
+    }
+
+    /// `avx512-vnni` or `avx2`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => "avx2",
+        }
+    }
+
+    /// How [`Self::linear`] wants its weights.
+    pub fn packing(self) -> Packing {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => avx512::PACKING,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => avx2::PACKING,
+        }
+    }
+
+    /// `out[row, column] = activation(rows · columns + bias)`, row-major. The columns were packed as [`Self::packing`] says, the
+    /// rows are of [`Self::quantize`]. Panics where a length does not fit.
+    pub fn linear(self, rows: Rows<'_>, columns: Columns<'_>, activation: Activation, out: &mut [f32]) {
+        let (count, width) = (rows.scales.len(), columns.scales.len());
+        assert!(rows.inner.is_multiple_of(UNIT) && width.is_multiple_of(UNIT), "inner {} and outer {width} fit the panels", rows.inner);
+        assert!(rows.bytes.len() == count * rows.inner && rows.zeros.len() == count, "a scale and a zero for each of {count} rows");
+        assert!(columns.packed.len() == width * rows.inner, "{} weights for {width} columns", columns.packed.len());
+        assert!(columns.sums.len() == width && columns.bias.len() == width, "a sum and a bias for each of {width} columns");
+        assert!(out.len() == count * width, "room for {count} rows of {width}");
+        call!(self, linear(rows, columns, activation, out));
+    }
+
+    /// One row to bytes over its own range (0 always included): its scale and zero.
+    pub fn quantize(self, row: &[f32], bytes: &mut [u8]) -> (f32, f32) {
+        assert!(row.len() == bytes.len() && row.len().is_multiple_of(UNIT), "{} values to {} bytes", row.len(), bytes.len());
+        call!(self, quantize(row, bytes))
+    }
+
+    /// `row = norm(row + residual) × gain + bias` (Ba et al., "Layer Normalization", 2016).
+    pub fn add_and_norm(self, row: &mut [f32], residual: &[f32], gain: &[f32], bias: &[f32], epsilon: f32) {
+        let width = row.len();
+        assert!(width.is_multiple_of(UNIT) && residual.len() == width && gain.len() == width && bias.len() == width, "width {width}");
+        call!(self, add_and_norm(row, residual, gain, bias, epsilon));
+    }
+
+    /// Scaled dot-product attention (Vaswani et al., 2017) of one window; `out` is `queries × width`. `scratch` grows as needed.
+    pub fn attention(self, attention: Attention<'_>, scratch: &mut Vec<f32>, out: &mut [f32]) {
+        let Attention { projected, width, heads, queries } = attention;
+        assert!(width % heads == 0 && (width / heads).is_multiple_of(32), "{heads} heads over a width of {width}");
+        let (length, size) = (attention.length(), width / heads);
+        assert!(projected.len() == length * 3 * width && out.len() == queries.len() * width, "whole rows");
+        assert!(queries.iter().all(|&row| (row as usize) < length), "queries are rows of the window");
+        if queries.is_empty() {
+            return;
+        }
+        // Scores are computed two registers at a time, of at most sixteen lanes.
+        scratch.resize((size + QUERIES) * length.next_multiple_of(32) + length * size, 0.0);
+        call!(self, attention(attention, scratch, out));
+    }
+
+    /// `out[label] = row · weights[label] + bias[label]`.
+    pub fn dense(self, row: &[f32], weights: &[f32], bias: &[f32], out: &mut [f32]) {
+        let width = row.len();
+        assert!(width.is_multiple_of(UNIT) && weights.len() == width * bias.len() && out.len() == bias.len(), "width {width}");
+        call!(self, dense(row, weights, bias, out));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Numbers of -1 to 1, the same for the same seed.
+    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed | 1;
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .take(count)
+        .collect()
+    }
+
+    fn near(found: &[f32], plain: &[f64], bound: f64) -> Result<(), TestCaseError> {
+        prop_assert_eq!(found.len(), plain.len());
+        for (found, plain) in found.iter().zip(plain) {
+            prop_assert!((f64::from(*found) - plain).abs() < bound, "{} is not {}", found, plain);
+        }
+        Ok(())
+    }
+
+    /// One head's attention of one query, in f64.
+    fn plain_attention(attention: Attention<'_>, query: usize, head: usize) -> Vec<f64> {
+        let (stride, size) = (3 * attention.width, attention.width / attention.heads);
+        let part =
+            |row: usize, which: usize, at: usize| f64::from(attention.projected[row * stride + which * attention.width + head * size + at]);
+        let scores: Vec<f64> = (0..attention.length())
+            .map(|row| ((0..size).map(|at| part(query, 0, at) * part(row, 1, at)).sum::<f64>() / (size as f64).sqrt()).exp())
+            .collect();
+        let total: f64 = scores.iter().sum();
+        (0..size).map(|at| scores.iter().enumerate().map(|(row, score)| score / total * part(row, 2, at)).sum()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn attention_is_the_plain_one(length in 1usize..70, heads in 1usize..4, size in 1usize..3, every in 1usize..4, seed in any::<u64>()) {
+            let size = size * 32;
+            let width = heads * size;
+            let projected: Vec<f32> = numbers(length * 3 * width, seed).into_iter().map(|number| number * 3.0).collect();
+            let queries: Vec<u32> = (0..length as u32).step_by(every).collect();
+            let attention = Attention { projected: &projected, width, heads, queries: &queries };
+            let plain: Vec<f64> = queries
+                .iter()
+                .flat_map(|&query| (0..heads).flat_map(move |head| plain_attention(attention, query as usize, head)))
+                .collect();
+            for kernels in Kernels::every() {
+                // What an earlier, longer window left behind does no harm.
+                let mut scratch = vec![f32::NAN; 50_000];
+                let mut out = vec![f32::NAN; queries.len() * width];
+                kernels.attention(attention, &mut scratch, &mut out);
+                near(&out, &plain, 1e-4)?;
+            }
+        }
+
+        #[test]
+        fn a_row_survives_bytes_to_within_a_step(units in 1usize..5, shift in -2.0f32..2.0, seed in any::<u64>()) {
+            let row: Vec<f32> = numbers(units * UNIT, seed).into_iter().map(|number| number * 4.0 + shift).collect();
+            for kernels in Kernels::every() {
+                let mut bytes = vec![0; row.len()];
+                let (scale, zero) = kernels.quantize(&row, &mut bytes);
+                let back: Vec<f32> = bytes.iter().map(|&byte| scale * (f32::from(byte) - zero)).collect();
+                near(&back, &row.iter().copied().map(f64::from).collect::<Vec<_>>(), f64::from(scale) * 1.01)?;
+                prop_assert!(kernels.packing().largest_lane_sum.is_none() || bytes.iter().all(|&byte| byte <= 127));
+            }
+        }
+
+        #[test]
+        fn norm_and_head_are_the_plain_ones(units in 1usize..7, labels in 1usize..20, seed in any::<u64>()) {
+            let width = units * UNIT;
+            let all = numbers(width * (4 + labels) + labels, seed);
+            let (row, rest) = all.split_at(width);
+            let (residual, rest) = rest.split_at(width);
+            let (gain, rest) = rest.split_at(width);
+            let (bias, rest) = rest.split_at(width);
+            let (weights, head_bias) = rest.split_at(width * labels);
+            let sums: Vec<f64> = row.iter().zip(residual).map(|(a, b)| f64::from(*a) + f64::from(*b)).collect();
+            let mean = sums.iter().sum::<f64>() / width as f64;
+            let variance = sums.iter().map(|sum| (sum - mean).powi(2)).sum::<f64>() / width as f64;
+            let plain: Vec<f64> = sums
+                .iter()
+                .zip(gain)
+                .zip(bias)
+                .map(|((sum, gain), bias)| (sum - mean) / (variance + 1e-12).sqrt() * f64::from(*gain) + f64::from(*bias))
+                .collect();
+            let logits: Vec<f64> = weights
+                .chunks_exact(width)
+                .zip(head_bias)
+                .map(|(weights, bias)| weights.iter().zip(row).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() + f64::from(*bias))
+                .collect();
+            for kernels in Kernels::every() {
+                let mut normed = row.to_vec();
+                kernels.add_and_norm(&mut normed, residual, gain, bias, 1e-12);
+                near(&normed, &plain, 1e-4)?;
+                let mut out = vec![0.0; labels];
+                kernels.dense(row, weights, head_bias, &mut out);
+                near(&out, &logits, 1e-3)?;
+            }
+        }
+    }
+}

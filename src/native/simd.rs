@@ -1,0 +1,189 @@
+//! Lanes of f32 under one trait, so that the kernels of [`super::float`] are written once: a value of an implementing type is the
+//! proof that the processor has its instructions. Everything is inlined into functions compiled for those instructions.
+
+use std::arch::x86_64::*;
+
+/// Lanes of f32 and what the network does with them.
+pub(super) trait Simd: Copy {
+    type Lanes: Copy;
+    const COUNT: usize;
+    /// The largest byte that a quantized activation takes; see [`super::avx2`] for why it may be less than 255.
+    const LARGEST_BYTE: f32;
+
+    fn splat(self, value: f32) -> Self::Lanes;
+    /// `values[at..at + COUNT]`.
+    fn load(self, values: &[f32], at: usize) -> Self::Lanes;
+    fn store(self, values: &mut [f32], at: usize, lanes: Self::Lanes);
+    fn add(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn sub(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn mul(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    /// `a × b + c`, rounded once.
+    fn mul_add(self, a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes;
+    fn min(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn max(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn round(self, a: Self::Lanes) -> Self::Lanes;
+    /// 2^a for whole a of -126 to 127.
+    fn power_of_two(self, a: Self::Lanes) -> Self::Lanes;
+    fn sum(self, a: Self::Lanes) -> f32;
+    fn lowest(self, a: Self::Lanes) -> f32;
+    fn highest(self, a: Self::Lanes) -> f32;
+    /// To the nearest whole number, those outside of 0 to 255 to the nearer end; `bytes[at..at + COUNT]`.
+    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: Self::Lanes);
+}
+
+/// Proof of AVX2 and FMA.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx2(());
+
+/// Proof of AVX-512 F, BW, DQ, VL and VNNI.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512(());
+
+impl Avx2 {
+    pub(super) fn detect() -> Option<Self> {
+        (std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+}
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Self> {
+        (std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512dq")
+            && std::is_x86_feature_detected!("avx512vl")
+            && std::is_x86_feature_detected!("avx512vnni"))
+        .then_some(Self(()))
+    }
+}
+
+/// An operation on lanes alone.
+macro_rules! operation {
+    ($name:ident($($argument:ident),+) = $intrinsic:expr) => {
+        #[inline(always)]
+        fn $name(self, $($argument: Self::Lanes),+) -> Self::Lanes {
+            // SAFETY: a value of this type proves that the processor has the instruction; no memory is touched.
+            unsafe { $intrinsic }
+        }
+    };
+    ($name:ident($argument:ident) -> f32 = $intrinsic:expr) => {
+        #[inline(always)]
+        fn $name(self, $argument: Self::Lanes) -> f32 {
+            // SAFETY: as above.
+            unsafe { $intrinsic }
+        }
+    };
+}
+
+impl Simd for Avx2 {
+    type Lanes = __m256;
+    const COUNT: usize = 8;
+    const LARGEST_BYTE: f32 = 127.0;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        // SAFETY: the proof, see `operation`.
+        unsafe { _mm256_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32], at: usize) -> __m256 {
+        let lanes = &values[at..at + 8];
+        // SAFETY: the slice is eight values long.
+        unsafe { _mm256_loadu_ps(lanes.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32], at: usize, lanes: __m256) {
+        let place = &mut values[at..at + 8];
+        // SAFETY: the slice is eight values long.
+        unsafe { _mm256_storeu_ps(place.as_mut_ptr(), lanes) }
+    }
+
+    operation!(add(a, b) = _mm256_add_ps(a, b));
+    operation!(sub(a, b) = _mm256_sub_ps(a, b));
+    operation!(mul(a, b) = _mm256_mul_ps(a, b));
+    operation!(mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c));
+    operation!(min(a, b) = _mm256_min_ps(a, b));
+    operation!(max(a, b) = _mm256_max_ps(a, b));
+    operation!(round(a) = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a));
+    operation!(
+        power_of_two(a) = {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        }
+    );
+    operation!(sum(a) -> f32 = {
+        let half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));
+        _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+    });
+    operation!(lowest(a) -> f32 = {
+        let half = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let pair = _mm_min_ps(half, _mm_movehl_ps(half, half));
+        _mm_cvtss_f32(_mm_min_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+    });
+    operation!(highest(a) -> f32 = {
+        let half = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let pair = _mm_max_ps(half, _mm_movehl_ps(half, half));
+        _mm_cvtss_f32(_mm_max_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
+    });
+
+    #[inline(always)]
+    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: __m256) {
+        let place = &mut bytes[at..at + 8];
+        // SAFETY: the slice is eight bytes long, and eight are stored.
+        unsafe {
+            let whole = _mm256_cvtps_epi32(lanes);
+            let words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
+            _mm_storel_epi64(place.as_mut_ptr().cast(), _mm_packus_epi16(words, words));
+        }
+    }
+}
+
+impl Simd for Avx512 {
+    type Lanes = __m512;
+    const COUNT: usize = 16;
+    const LARGEST_BYTE: f32 = 255.0;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: the proof, see `operation`.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32], at: usize) -> __m512 {
+        let lanes = &values[at..at + 16];
+        // SAFETY: the slice is sixteen values long.
+        unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32], at: usize, lanes: __m512) {
+        let place = &mut values[at..at + 16];
+        // SAFETY: the slice is sixteen values long.
+        unsafe { _mm512_storeu_ps(place.as_mut_ptr(), lanes) }
+    }
+
+    operation!(add(a, b) = _mm512_add_ps(a, b));
+    operation!(sub(a, b) = _mm512_sub_ps(a, b));
+    operation!(mul(a, b) = _mm512_mul_ps(a, b));
+    operation!(mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c));
+    operation!(min(a, b) = _mm512_min_ps(a, b));
+    operation!(max(a, b) = _mm512_max_ps(a, b));
+    operation!(round(a) = _mm512_roundscale_ps::<0>(a));
+    operation!(power_of_two(a) = _mm512_scalef_ps(_mm512_set1_ps(1.0), a));
+    operation!(sum(a) -> f32 = _mm512_reduce_add_ps(a));
+    operation!(lowest(a) -> f32 = _mm512_reduce_min_ps(a));
+    operation!(highest(a) -> f32 = _mm512_reduce_max_ps(a));
+
+    #[inline(always)]
+    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: __m512) {
+        let place = &mut bytes[at..at + 16];
+        // SAFETY: the slice is sixteen bytes long, and sixteen are stored.
+        unsafe {
+            let whole = _mm512_max_epi32(_mm512_cvtps_epi32(lanes), _mm512_setzero_si512());
+            _mm_storeu_si128(place.as_mut_ptr().cast(), _mm512_cvtusepi32_epi8(whole));
+        }
+    }
+}
