@@ -23,8 +23,9 @@ lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
 
+# Optimised: the kernels of the int8 network take minutes a text without inlining.
 test: setup ## every test, on a real PostgreSQL and the real model
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --all-targets; else cargo test --locked --all-targets --no-fail-fast; fi
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --release --locked --all-targets; else cargo test --release --locked --all-targets --no-fail-fast; fi
 
 # With an empty value the program's own default holds.
 bench: build ## measure against rivals and promises: DATA=corpus QUICK=1 ROUNDS=5 ONLY=row; report in target/bench/

@@ -220,7 +220,7 @@ def main() -> int:
         style = {"met": "green", "not met": "bold red"}.get(row.verdict, "dim")
         sign = "≥" if row.bound == ">=" else "≤"
         line = f"{row.verdict:12} {report.number(row.measured, row.unit):>10}  {sign} {report.number(row.target, row.unit):8} {row.title}"
-        CONSOLE.print(line, style=style, markup=False)
+        CONSOLE.print(line, style=style, markup=False, soft_wrap=True)
     say(f"report: {path.relative_to(ROOT)}")
     return int(any(row.verdict == "not met" for row in bench.rows))
 

@@ -1,10 +1,10 @@
 """The proof that memory is flat: `make soak`, `make soak MINUTES=60`, `make soak ARTICLES=100000`.
 
 The daemon on a private PostgreSQL, fed without pause with articles of very mixed lengths made from the sample articles. Resident
-memory is read each second from /proc and from /metrics. The exit code is 1 if, after the first fifth of the articles (warm-up),
-memory grew by more than 3 % (medians of the first and last tenth), or its slope over the articles is above zero by a relevant
-amount: the lower end of the 95 % interval alone would add more than 1 % over the articles seen; or if the weights were read more
-than once, a model was loaded again, or an article was lost or quarantined.
+memory is read each second from /proc and from /metrics. The exit code is 1 if, after warm-up (the first fifth of the articles, 2,000
+at least), memory grew by more than 3 % (medians of the first and last tenth), or its slope over the articles is above zero by a relevant
+amount: the lower end of the 95 % interval alone would add more than 1 % over the articles seen; or if the weights were read
+more than once, a model was loaded again, or an article was lost or quarantined.
 """
 
 from __future__ import annotations

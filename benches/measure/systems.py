@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .cluster import Cluster
 from .places import OUT, PEERS, RUST_BERT
-from .program import Run, run
+from .program import Failed, Run, run
 from .texts import Data, Texts
 
 
@@ -87,7 +87,7 @@ def extract(nerd: Path, data: Data, cluster: Cluster) -> Outcome:
 def _difference(data: Data, warm: Run, full: Run, settings: list[str]) -> Outcome:
     words, seconds = data.all.words - data.warm.words, full.seconds - warm.seconds
     if words <= 0 or seconds <= 0:
-        raise SystemExit(f"too few articles: more than {len(data.warm.articles)} are needed to measure nerd")
+        raise Failed(f"more than {len(data.warm.articles)} articles and a quieter machine are needed to measure nerd")
     return Outcome(words, seconds, full.peak_rss_bytes, max(warm.others, full.others), {"set": settings, "load_and_warm_up": warm.seconds})
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy
 from scipy import stats
 
-#: Shares of the run: what comes before is warm-up; the beginning and the end that are compared.
-WARM_UP, EDGE = 0.2, 0.1
+#: What comes before is warm-up: this share of the articles, and at least so many, until each length has been seen often.
+WARM_UP, WARM_UP_ARTICLES = 0.2, 2000
+#: The share of the rest, at its beginning and its end, that is compared.
+EDGE = 0.1
 #: Growth from the beginning to the end, after warm-up, that fails: share of the beginning.
 GROWTH_LIMIT = 0.03
 #: A slope fails if even the lower end of its interval means growth over the run above this share of the beginning.
@@ -58,7 +60,7 @@ def judge(articles: list[float], resident: list[float], seed: int = 1) -> Trend:
     """The trend after warm-up. The interval is a moving-block bootstrap of the residuals, blocks as long as the series
     remembers, widened where they are few."""
     x, y = numpy.asarray(articles, float), numpy.asarray(resident, float)
-    kept = x >= x[-1] * WARM_UP
+    kept = x >= max(x[-1] * WARM_UP, WARM_UP_ARTICLES)
     x, y = x[kept], y[kept]
     if len(x) < FEWEST_SAMPLES:
         raise ValueError(f"{len(x)} samples after warm-up are too few to judge, {FEWEST_SAMPLES} are needed: run longer")
