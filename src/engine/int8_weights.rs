@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use half::f16;
+use rust_bert::Activation;
 use rust_bert::bert::BertConfig;
 use safetensors::{Dtype, SafeTensors};
 
@@ -67,7 +68,7 @@ impl Int8Weights {
                 "int8 needs widths of a multiple of {unit} and heads of a multiple of 32, not {width}, {inner} and {heads} heads"
             ));
         }
-        (!model.config.contains("\"gelu\"")).then(|| "only the gelu activation runs in int8".to_owned())
+        (!matches!(config.hidden_act, Activation::gelu)).then(|| "only the gelu activation runs in int8".to_owned())
     }
 
     /// Quantizes what was read.

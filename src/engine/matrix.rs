@@ -138,7 +138,7 @@ mod tests {
                     let plain = sum * f64::from(scales[row]) * f64::from(matrix.scales[column]) + f64::from(bias[column]);
                     let (plain, bound) = if activated { (gelu(plain), 4e-4) } else { (plain, 1e-4) };
                     let found = f64::from(out[row * outer + column]);
-                    prop_assert!((found - plain).abs() < bound * plain.abs().max(1.0), "{}: {} is not {}", kernels.name(), found, plain);
+                    prop_assert!((found - plain).abs() < bound * plain.abs().max(1.0), "{:?}: {} is not {}", kernels, found, plain);
                 }
             }
         }

@@ -62,7 +62,7 @@ pub struct Columns<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     None,
-    /// x Φ(x), Hendrycks and Gimpel, 2016; at most 3e-4 off, well under a byte's step.
+    /// x Φ(x), Hendrycks and Gimpel, 2016; at most 3e-4 off for |x| up to 8, well under a byte's step, and in proportion to x above.
     Gelu,
 }
 
@@ -148,16 +148,6 @@ impl Kernels {
         return [Avx512::detect().map(Set::Avx512), Avx2::detect().map(Set::Avx2)].into_iter().flatten().map(Self).collect();
         #[cfg(not(target_arch = "x86_64"))]
         Vec::new()
-    }
-
-    /// `avx512-vnni` or `avx2`.
-    pub fn name(self) -> &'static str {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512(_) => "avx512-vnni",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2(_) => "avx2",
-        }
     }
 
     /// How [`Self::linear`] wants its weights.
