@@ -42,7 +42,10 @@ async fn main() -> ExitCode {
     let mut bench = Bench { host: Host::ready(size).await, size, claims, limit, complaints: Vec::new() };
     let explained =
         vec![bench.explain("fresh queue, no statistics", None).await, bench.explain("the same, one source", Some(SOURCE)).await];
-    let mut phases = vec![bench.phase("steady", None).await, bench.phase("one source", Some(SOURCE)).await];
+    // After a start of the server, and as it is from then on.
+    let mut phases = vec![bench.phase("cold", None).await];
+    bench.host.warm().await;
+    phases.extend([bench.phase("steady", None).await, bench.phase("one source", Some(SOURCE)).await]);
     // The worst that a queue in a table knows: a transaction that keeps every dead row from being cleared.
     let holder = connect(&bench.host.url).await;
     holder.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await.unwrap();
@@ -144,15 +147,15 @@ impl Bench {
 
     async fn report(self, phases: &[Value], explained: &[Value]) -> ExitCode {
         let version: String = self.host.client.query_one("SHOW server_version", &[]).await.unwrap().get(0);
-        let slow = phases.iter().any(|phase| phase["claim"]["p99_ms"].as_f64().unwrap_or(f64::MAX) > PROMISED);
+        let slow = phases.iter().any(|phase| phase["phase"] != "cold" && phase["claim"]["p99_ms"].as_f64().unwrap_or(f64::MAX) > PROMISED);
         let report = json!({
             "postgresql": version, "articles": self.size.articles, "pending": self.size.pending, "limit": self.limit,
-            "promised_p99_ms": PROMISED, "kept": !slow, "phases": phases, "plans": explained, "complaints": self.complaints,
+            "promised_p99_ms_when_warm": PROMISED, "kept": !slow, "phases": phases, "plans": explained, "complaints": self.complaints,
         });
         let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join("claim.json"), format!("{report:#}\n")).unwrap();
-        println!("p99 of at most {PROMISED} ms: {}; target/bench/claim.json", if slow { "missed" } else { "kept" });
+        println!("p99 of at most {PROMISED} ms (but when cold): {}; target/bench/claim.json", if slow { "missed" } else { "kept" });
         for complaint in &self.complaints {
             println!("FAILED: {complaint}");
         }

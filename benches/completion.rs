@@ -20,6 +20,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let host = Host::ready(Size::from_environment()).await;
+    host.warm().await;
     let (batches, limit, names) = (number("CLAIMS", 300) as usize, number("LIMIT", 64) as u32, number("ENTITIES", 15) as usize);
     let store = host.store();
     let request = ClaimRequest { limit, lease: Duration::from_secs(60), source: None };
