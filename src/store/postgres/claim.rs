@@ -21,7 +21,7 @@ const MOST_TEXT_BYTES: i64 = 4 << 20;
 /// planner no choice: the constant limit tells it that a claim is small (of `$4` it knows nothing and supposes a tenth of the
 /// queue), each job looks up its article by key (`OFFSET 0` keeps the look-up from becoming a join of whole tables), and what is
 /// written is found by its place. A job that somebody changed between this statement's beginning and its lock is not found there;
-/// so what was leased is what the update says, and the other waits for the next claim.
+/// so what was leased is what the update says, and the other waits for the next claim. Only the texts of the leased are sent.
 ///
 /// Its commit does not wait for the disk: a claim that a crash of the server forgets is a claim that never was, its articles wait
 /// in the queue and its token closes no job. (`set_config` holds until this statement's transaction has ended.)
@@ -56,10 +56,11 @@ WITH suspect AS MATERIALIZED (
     SELECT $1, $2, $3, EXISTS (SELECT 1 FROM suspect), now() + $5 * interval '1 millisecond', array_agg(article_id)
     FROM leased HAVING count(*) > 0
 )
-SELECT article_id, text, text_hash, source, source_id, dataset_id, attempts, crashes, run_at::text AS run_at,
-    EXISTS (SELECT 1 FROM suspect) AS alone, article_id IN (SELECT article_id FROM leased) AS leased,
+SELECT article_id, CASE WHEN leased THEN text END AS text, text_hash, source, source_id, dataset_id, attempts, crashes,
+    run_at::text AS run_at, EXISTS (SELECT 1 FROM suspect) AS alone, leased,
     (SELECT set_config('synchronous_commit', 'off', true)) AS relaxed
-FROM checked ORDER BY checked.run_at, checked.article_id";
+FROM (SELECT *, article_id IN (SELECT article_id FROM leased) AS leased FROM checked OFFSET 0) AS seen
+ORDER BY seen.run_at, seen.article_id";
 
 impl PostgresStore {
     pub(super) async fn claim_batch(&self, request: &ClaimRequest) -> Result<Batch, StoreError> {
