@@ -69,7 +69,7 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Errors here are the configuration's: an unreadable URL, a missing certificate file.
     pub fn new(options: &StoreOptions, claimant: Claimant) -> Result<Self, StoreError> {
-        let target = target(options)?;
+        let target = target(options, &PLANNER)?;
         let connector = connector(&target).map_err(|message| permanent("connect", message))?;
         let manager = Manager::from_config(target.config.clone(), connector, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
@@ -169,13 +169,14 @@ impl ArticleStore for PostgresStore {
     }
 }
 
-/// Parses the URL and adds what every connection of ours has: a name, timeouts, keepalives that notice a silent death.
-fn target(options: &StoreOptions) -> Result<Target, StoreError> {
+/// Parses the URL and adds what every connection of ours has: a name, timeouts, keepalives that notice a silent death; and what
+/// this one's sessions ask of the planner.
+fn target(options: &StoreOptions, planner: &[(&str, &str)]) -> Result<Target, StoreError> {
     let mut target = Target::parse(options.url.reveal()).map_err(|message| permanent("connect", message))?;
     let config = &mut target.config;
     let timeout = options.statement_timeout.as_millis();
     let session = format!("-c statement_timeout={timeout} -c idle_in_transaction_session_timeout={timeout} -c TimeZone=UTC");
-    let session = PLANNER.iter().fold(session, |session, (name, value)| format!("{session} -c {name}={value}"));
+    let session = planner.iter().fold(session, |session, (name, value)| format!("{session} -c {name}={value}"));
     let session = config.get_options().map_or(session.clone(), |own| format!("{session} {own}"));
     config.options(session);
     if config.get_application_name().is_none() {
