@@ -21,6 +21,8 @@ const WARM_UP: usize = 5;
 const SOURCE: &str = "source-0";
 /// One batch in so many is given back instead of completed.
 const RELEASED: usize = 10;
+/// The phase before the indexes are in memory.
+const COLD: &str = "cold";
 /// The claim's promise at the 99th percentile, milliseconds.
 const PROMISED: f64 = 25.0;
 
@@ -42,8 +44,8 @@ async fn main() -> ExitCode {
     let mut bench = Bench { host: Host::ready(size).await, size, claims, limit, complaints: Vec::new() };
     let explained =
         vec![bench.explain("fresh queue, no statistics", None).await, bench.explain("the same, one source", Some(SOURCE)).await];
-    // After a start of the server, and as it is from then on.
-    let mut phases = vec![bench.phase("cold", None).await];
+    // After a start of the server, where nothing is promised, and as it is from then on.
+    let mut phases = vec![bench.phase(COLD, None).await];
     bench.host.warm().await;
     phases.extend([bench.phase("steady", None).await, bench.phase("one source", Some(SOURCE)).await]);
     // The worst that a queue in a table knows: a transaction that keeps every dead row from being cleared.
@@ -95,7 +97,7 @@ impl Bench {
             durations.len(),
             articles as f64 / durations.len() as f64,
         );
-        json!({ "phase": name, "claim": sample.json(), "first_third": first.json(), "last_third": last.json(), "articles": articles, "dead_rows": dead })
+        json!({ "phase": name, "warm": name != COLD, "claim": sample.json(), "first_third": first.json(), "last_third": last.json(), "articles": articles, "dead_rows": dead })
     }
 
     /// Gives the batch back or completes it; then as many jobs are added as were closed.
@@ -147,7 +149,7 @@ impl Bench {
 
     async fn report(self, phases: &[Value], explained: &[Value]) -> ExitCode {
         let version: String = self.host.client.query_one("SHOW server_version", &[]).await.unwrap().get(0);
-        let slow = phases.iter().any(|phase| phase["phase"] != "cold" && phase["claim"]["p99_ms"].as_f64().unwrap_or(f64::MAX) > PROMISED);
+        let slow = phases.iter().any(|phase| phase["warm"] == true && phase["claim"]["p99_ms"].as_f64().unwrap_or(f64::MAX) > PROMISED);
         let report = json!({
             "postgresql": version, "articles": self.size.articles, "pending": self.size.pending, "limit": self.limit,
             "promised_p99_ms_when_warm": PROMISED, "kept": !slow, "phases": phases, "plans": explained, "complaints": self.complaints,
