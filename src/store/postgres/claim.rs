@@ -25,17 +25,16 @@ const MOST_TEXT_BYTES: i64 = 4 << 20;
 ///
 /// Its commit does not wait for the disk: a claim that a crash of the server forgets is a claim that never was, its articles wait
 /// in the queue and its token closes no job. (`set_config` holds until this statement's transaction has ended.)
-pub(super) const CLAIM: &str = "
+const CLAIM: &str = "
 WITH suspect AS MATERIALIZED (
     SELECT ctid AS place, article_id, run_at, attempts, crashes FROM nerd.jobs
-    WHERE state = 'pending' AND quarantined_at IS NULL AND suspect AND run_at <= now() AND {source}
-    ORDER BY run_at, article_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    WHERE state = 'pending' AND quarantined_at IS NULL AND suspect AND {due}
+    ORDER BY {order} LIMIT 1 FOR UPDATE SKIP LOCKED
 ), ordinary AS MATERIALIZED (
     SELECT * FROM (
         SELECT ctid AS place, article_id, run_at, attempts, crashes FROM nerd.jobs
-        WHERE state = 'pending' AND quarantined_at IS NULL AND NOT suspect AND run_at <= now() AND run_at >= $7::text::timestamptz
-            AND (run_at, article_id) > ($7::text::timestamptz, $8) AND {source}
-        ORDER BY run_at, article_id LIMIT 1000 FOR UPDATE SKIP LOCKED
+        WHERE state = 'pending' AND quarantined_at IS NULL AND NOT suspect AND {due} AND {behind}
+        ORDER BY {order} LIMIT 1000 FOR UPDATE SKIP LOCKED
     ) AS due WHERE NOT EXISTS (SELECT 1 FROM suspect) LIMIT $4
 ), checked AS MATERIALIZED (
     SELECT p.place, p.article_id, p.run_at, p.attempts, p.crashes, a.text, a.text_hash, a.source, a.source_id, a.dataset_id, a.claimable,
@@ -61,6 +60,26 @@ SELECT article_id, CASE WHEN leased THEN text END AS text, text_hash, source, so
     (SELECT set_config('synchronous_commit', 'off', true)) AS relaxed
 FROM (SELECT *, article_id IN (SELECT article_id FROM leased) AS leased FROM checked OFFSET 0) AS seen
 ORDER BY seen.run_at, seen.article_id";
+
+/// Due, behind the front, in order: of all sources, and of the source `$9`. That one is fenced in by rows from both sides and named
+/// in the order, so that only an index by source serves: of `source = $9` a planner without statistics thinks that it may as well
+/// walk the whole queue and throw the other sources away.
+const ALL: [(&str, &str); 3] = [
+    ("{due}", "run_at <= now()"),
+    ("{behind}", "run_at >= $7::text::timestamptz AND (run_at, article_id) > ($7::text::timestamptz, $8)"),
+    ("{order}", "run_at, article_id"),
+];
+const ONE: [(&str, &str); 3] = [
+    ("{due}", "(source, run_at) >= ($9, '-infinity'::timestamptz) AND (source, run_at) <= ($9, now())"),
+    ("{behind}", "(source, run_at, article_id) > ($9, $7::text::timestamptz, $8)"),
+    ("{order}", "source, run_at, article_id"),
+];
+
+/// The statement, but for the host's names: of all sources, or of one.
+pub(super) fn claim(of_one_source: bool) -> String {
+    let parts = if of_one_source { ONE } else { ALL };
+    parts.iter().fold(CLAIM.to_owned(), |sql, (name, part)| sql.replace(name, part))
+}
 
 impl PostgresStore {
     pub(super) async fn claim_batch(&self, request: &ClaimRequest) -> Result<Batch, StoreError> {

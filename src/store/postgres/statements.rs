@@ -38,8 +38,8 @@ impl Statements {
     pub(super) fn new(host_schema: &str) -> Self {
         let fill = |template: &str| fill(template, host_schema);
         Self {
-            claim: fill(&claim::CLAIM.replace("{source}", "true")),
-            claim_source: fill(&claim::CLAIM.replace("{source}", "source = $9")),
+            claim: fill(&claim::claim(false)),
+            claim_source: fill(&claim::claim(true)),
             complete: fill(&lease::settling(complete::COMPLETE)),
             reuse: fill(&lease::settling(reuse::REUSE)),
             page: fill(&discover::walk(discover::PAGE)),
