@@ -10,7 +10,7 @@ use nerd::store::postgres::statements::Statements;
 use nerd::store::{ArticleStore, ClaimRequest};
 use serde_json::Value;
 use support::database::Database;
-use support::plan::{complaints, explain, nodes, pages};
+use support::plan::{complaints, explain, nodes, pages, pages_read};
 
 const PREPARE: &str = include_str!("../benches/queue/prepare.sql");
 const CHUNK: &str = include_str!("../benches/queue/chunk.sql");
@@ -70,7 +70,7 @@ fn annotated(batch: &Batch) -> Vec<AnnotatedArticle> {
 async fn explained_claim(database: &Database, statements: &Statements, begin: (&str, &str), source: Option<&str>) -> Value {
     let begin = (format!("'{}'", begin.0), format!("'{}'", begin.1));
     let source = source.map(|source| format!("'{source}'"));
-    let mut arguments = vec!["gen_random_uuid()", "gen_random_uuid()", "'host'", "500", "60000", "4194304", &begin.0, &begin.1];
+    let mut arguments = vec!["gen_random_uuid()", "gen_random_uuid()", "'host'", "200", "60000", "4194304", &begin.0, &begin.1];
     arguments.extend(source.as_deref());
     explain(&database.client, if source.is_some() { &statements.claim_source } else { &statements.claim }, &arguments).await
 }
@@ -120,26 +120,26 @@ async fn explained(database: &Database) -> Vec<(&'static str, Value)> {
     all
 }
 
-/// No statement reads or sorts a table, and none costs more where the tables are eight times as long, whatever the planner knows
-/// of them. (The store's sessions forbid the reading of whole tables besides; here it is allowed, and not chosen.)
+/// No statement reads or sorts a table, and none costs more where the queue is eight times as long, whatever the planner knows
+/// of them.
 async fn costs_do_not_grow(statistics: Statistics) {
-    let short = explained(&filled(2_000, 1_500, statistics).await).await;
-    let long = explained(&filled(16_000, 12_000, statistics).await).await;
+    let short = explained(&filled(5_000, 2_000, statistics).await).await;
+    let long = explained(&filled(24_000, 16_000, statistics).await).await;
     for ((name, short), (_, long)) in short.iter().zip(&long) {
         for explained in [short, long] {
-            // Two rows of the walks' positions, few leases, no loads: read as they are.
-            let small = |complaint: &String| ["discovery", "leases", "model_loads"].iter().any(|table| complaint.ends_with(table));
-            let found: Vec<String> = complaints(explained, 501.0).into_iter().filter(|complaint| !small(complaint)).collect();
+            // Of the leases, one a claim in flight, the gauges want all.
+            let wanted = |complaint: &String| *name == "backlog" && complaint == "Seq Scan on leases";
+            let found: Vec<String> = complaints(explained, 501.0).into_iter().filter(|complaint| !wanted(complaint)).collect();
             assert_eq!(found, Vec::<String>::new(), "{name}, statistics {statistics:?}: {explained:#}");
             if name.starts_with("claim") {
                 let entities = nodes(explained).into_iter().find(|node| node["Alias"] == "e").unwrap();
                 assert_eq!(entities["Node Type"], "Index Only Scan", "{name}, statistics {statistics:?}: {explained:#}");
             }
         }
-        let touched = (pages(&short["Plan"]), pages(&long["Plan"]));
+        let touched = (pages_read(short), pages_read(long));
         println!("{statistics:?} {name}: {touched:?}");
         // An index of a level more is a page more for each look-up.
-        assert!(touched.1 * 10 < touched.0 * 16 + 200, "{name}, statistics {statistics:?}: {touched:?} pages: {long:#}");
+        assert!(touched.1 * 10 < touched.0 * 16 + 300, "{name}, statistics {statistics:?}: {touched:?} pages: {long:#}");
     }
 }
 
