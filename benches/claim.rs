@@ -144,7 +144,7 @@ impl Bench {
         if !index_only {
             self.complaints.push(format!("{name}: no index-only scan, article_entities is read for nothing"));
         }
-        json!({ "plan": name, "complaints": complaints, "pages": pages, "explain": explained })
+        json!({ "plan": name, "complaints": complaints, "pages": pages, "pages_read": plan::pages_read(&explained), "explain": explained })
     }
 
     async fn report(self, phases: &[Value], explained: &[Value]) -> ExitCode {
