@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint bench instructions soak
+.PHONY: help setup build demo clean-demo test lint bench instructions soak bench-claim bench-completion clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -37,3 +37,13 @@ instructions: setup ## instructions of the pure parts under callgrind, against t
 
 soak: build ## memory over articles on a private PostgreSQL, judged: MINUTES=10 or ARTICLES=100000
 	@"$$(benches/peers/setup.sh)" benches/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ARTICLES),--articles $(ARTICLES))
+
+bench-claim: setup ## p50 and p99 of a claim, and its plan (ARTICLES=5000000 PENDING=1000000 LIMIT=500 CLAIMS=300)
+	cargo bench --bench claim
+
+bench-completion: setup ## p50 and p99 of a completion, its write-ahead log (the same variables)
+	cargo bench --bench completion
+
+clean-bench: ## remove the benchmarks' database
+	@[ ! -d .bench/postgres ] || deploy/setup/postgres.sh remove .bench/postgres
+	@rm -rf .bench

@@ -91,7 +91,7 @@ impl Fixture {
         match self {
             Self::Memory(store) => store.expire_leases(),
             Self::Postgres(database, _) => {
-                let sql = "UPDATE nerd.jobs SET leased_until = now() - interval '1 second' WHERE state = 'leased'";
+                let sql = "UPDATE nerd.leases SET leased_until = now() - interval '1 second'";
                 database.client.execute(sql, &[]).await.unwrap();
             }
         }

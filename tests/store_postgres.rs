@@ -125,6 +125,27 @@ async fn the_oldest_come_first_and_long_texts_make_short_batches() {
     assert_eq!(sorted(&claim(store.as_ref(), 10).await), ["c", "d"]);
 }
 
+/// A source is a value wherever it goes, and exactly it.
+#[tokio::test]
+async fn a_source_of_any_name_is_claimed_alone() {
+    let database = Database::migrated(true).await;
+    let sources = ["O'Brien \"Gazette\" -- $9;", "O'Brien \"Gazette\"", "o'brien \"gazette\"", "", "Ünïon"];
+    for (number, source) in sources.iter().enumerate() {
+        database.article_of(source, &format!("a{number}"), Some("text"), Some("c"), "extracted").await;
+        database.article_of(source, &format!("b{number}"), Some("text"), Some("c"), "extracted").await;
+    }
+    let store = database.store();
+    for (number, source) in sources.iter().enumerate() {
+        let request = ClaimRequest { limit: 10, lease: Duration::from_secs(60), source: Some((*source).to_owned()) };
+        let batch = store.claim(&request).await.unwrap();
+        assert_eq!(sorted(&batch), [format!("a{number}"), format!("b{number}")], "{source}");
+        let article = &batch.articles[0];
+        let scope = (article.source.as_str(), article.source_id.clone(), article.dataset_id.as_deref());
+        assert_eq!(scope, (*source, Some(format!("s-{source}")), Some("d")));
+        assert!(store.claim(&request).await.unwrap().articles.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn rows_are_replaced_by_article_and_version() {
     let database = Database::migrated(true).await;

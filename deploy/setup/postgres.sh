@@ -2,10 +2,11 @@
 # A private PostgreSQL cluster in a directory of its own; never the machine's server.
 #
 #   postgres.sh ensure                              finds the server's binaries, or installs the distribution's package
-#   postgres.sh start DIR [--fast] [--idle-stop S]  starts the cluster (made on first use), prints its DATABASE_URL
+#   postgres.sh start DIR [--fast] [--idle-stop S] [--set NAME=VALUE]…
+#                                                   starts the cluster (made on first use), prints its DATABASE_URL
 #   postgres.sh url DIR | stop DIR | remove DIR
 #
-# --fast drops durability (tests). --idle-stop ends the cluster when nobody was connected for S seconds.
+# --fast drops durability (tests). --set gives the server a parameter of its configuration. --idle-stop ends the cluster when nobody was connected for S seconds.
 # Only the URL goes to standard output. Safe to call from many processes at once.
 set -euo pipefail
 
@@ -82,13 +83,17 @@ make_cluster() {
 }
 
 start() {
-    local fast=no idle=0
+    local fast=no idle=0 parameters=
     shift
     while [ $# -gt 0 ]; do
         case "$1" in
         --fast) fast=yes ;;
         --idle-stop)
             idle=$2
+            shift
+            ;;
+        --set)
+            parameters="$parameters -c $2"
             shift
             ;;
         *) fail "unknown option $1" ;;
@@ -103,7 +108,7 @@ start() {
         socket=$(dirname "$data")/socket
         # A socket's path may have 107 bytes; TCP serves where it would be longer.
         [ ${#socket} -lt 85 ] || socket=
-        options="-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories='$socket' -c max_connections=300 -c logging_collector=off"
+        options="-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories='$socket' -c max_connections=300 -c logging_collector=off$parameters"
         [ "$fast" = no ] || options="$options -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
         as_server_user "$binaries/pg_ctl" start -w -t 60 -D "$data" -l "$(dirname "$data")/server.log" -o "$options" >/dev/null 9>&- ||
             fail "the server did not start: see $(dirname "$data")/server.log"

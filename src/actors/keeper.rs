@@ -21,8 +21,19 @@ const BACKLOG_EVERY: Duration = Duration::from_secs(10);
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const LEDGER_RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(30) };
 
-/// Asks a pool for its idle, used and awaited connections.
-pub type PoolStatus = Arc<dyn Fn() -> (u64, u64, u64) + Send + Sync>;
+/// The store's figures of its own, for the gauges.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PoolFigures {
+    /// Connections: idle, in use; and callers that wait for one.
+    pub idle: u64,
+    pub in_use: u64,
+    pub waiting: u64,
+    /// Waits for the server's answer, since the start.
+    pub round_trips: u64,
+}
+
+/// Asks a store for its figures.
+pub type PoolStatus = Arc<dyn Fn() -> PoolFigures + Send + Sync>;
 
 #[derive(Clone, Debug)]
 pub struct KeeperOptions {
@@ -41,7 +52,7 @@ pub struct KeeperParts {
     pub metrics: Arc<Metrics>,
     /// Rung when a walk found something.
     pub bell: Arc<Notify>,
-    /// Idle, used and awaited connections, where the store has a pool.
+    /// Where the store has a pool.
     pub pool_status: Option<PoolStatus>,
     /// Cancelled once the schema was found fit: no duty begins before.
     pub opened: CancellationToken,
@@ -179,13 +190,15 @@ impl KeeperParts {
                     backlog.pending,
                     backlog.leased,
                     backlog.quarantined,
+                    backlog.estimated,
                     backlog.oldest_age_seconds,
                     backlog.model_loads_24h,
                 );
             }
             if let Some(status) = &self.pool_status {
-                let (idle, in_use, waiting) = status();
-                self.metrics.db_pool(idle, in_use, waiting);
+                let figures = status();
+                self.metrics.db_pool(figures.idle, figures.in_use, figures.waiting);
+                self.metrics.db_round_trips(figures.round_trips);
             }
             tokio::time::sleep(BACKLOG_EVERY).await;
         }

@@ -1,8 +1,8 @@
 //! The running parts: wired downstream first (writer, keeper, pool, poller), opened when the database is fit, ended in order.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,7 +14,7 @@ use super::{End, Progress, Task, host};
 use crate::actors::fatal::{Fatal, FatalError};
 use crate::actors::health::Health;
 use crate::actors::in_flight::Ledger;
-use crate::actors::keeper::{Keeper, KeeperOptions, KeeperParts};
+use crate::actors::keeper::{Keeper, KeeperOptions, KeeperParts, PoolFigures};
 use crate::actors::messages::{Abandon, Drain};
 use crate::actors::permits::Permits;
 use crate::actors::poller::{PollOptions, PollParts, Poller, Span};
@@ -42,7 +42,13 @@ pub(super) struct Daemon {
     opened: CancellationToken,
     stop: CancellationToken,
     finished: CancellationToken,
+    /// When the queue's length was asked for last, and that length with what had been claimed: reports come more often than a
+    /// question is worth.
+    asked: Mutex<Option<(Instant, u64)>>,
 }
+
+/// Between two questions for the queue's length.
+const ASK_EVERY: Duration = Duration::from_secs(10);
 
 impl Daemon {
     #[expect(clippy::too_many_arguments, reason = "the one place where every part meets")]
@@ -78,7 +84,10 @@ impl Daemon {
                 health: health.clone(),
                 metrics: metrics.clone(),
                 bell: bell.clone(),
-                pool_status: Some(Arc::new(move || pool_store.pool_status())),
+                pool_status: Some(Arc::new(move || {
+                    let (idle, in_use, waiting) = pool_store.pool_status();
+                    PoolFigures { idle, in_use, waiting, round_trips: pool_store.round_trips() }
+                })),
                 opened: opened.clone(),
             },
             &fatal,
@@ -107,7 +116,21 @@ impl Daemon {
         )
         .start();
         let (stop, finished) = (CancellationToken::new(), CancellationToken::new());
-        Self { store, supervisor, _keeper: keeper, permits, ledger, health, metrics, bell, fatal, opened, stop, finished }
+        Self {
+            store,
+            supervisor,
+            _keeper: keeper,
+            permits,
+            ledger,
+            health,
+            metrics,
+            bell,
+            fatal,
+            opened,
+            stop,
+            finished,
+            asked: Mutex::default(),
+        }
     }
 
     /// From here on: opens the doors when the database is fit, then waits for a reason to end.
@@ -247,8 +270,17 @@ impl Daemon {
 
     async fn report(&self, task: &Task) {
         if let Some(watch) = task.watch {
-            let pending = self.store.backlog().await.map_or(0, |backlog| backlog.pending);
-            watch(&self.progress(pending));
+            let claimed = || self.ledger.tally.claimed.load(Ordering::Relaxed);
+            let known = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = match known.filter(|(at, _)| at.elapsed() < ASK_EVERY) {
+                Some((_, all)) => all,
+                None => {
+                    let all = self.store.backlog().await.map_or(0, |backlog| backlog.pending) + claimed();
+                    *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), all));
+                    all
+                }
+            };
+            watch(&self.progress(all.saturating_sub(claimed())));
         }
     }
 

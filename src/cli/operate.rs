@@ -122,16 +122,18 @@ pub fn status(settings: &Settings, options: &Format) -> anyhow::Result<u8> {
     };
     let readiness = ask(settings, "/readyz").map(|(_, body)| body);
     if options.json {
-        print_json(&json!({ "pending": backlog.pending, "leased": backlog.leased, "quarantined": backlog.quarantined,
+        print_json(
+            &json!({ "pending": backlog.pending, "leased": backlog.leased, "quarantined": backlog.quarantined, "estimated": backlog.estimated,
             "oldest_age_seconds": backlog.oldest_age_seconds, "model_loads_24h": backlog.model_loads_24h,
             "quarantine": quarantined,
-            "daemon": readiness.as_ref().ok().and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok()) }));
+            "daemon": readiness.as_ref().ok().and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok()) }),
+        );
         return Ok(0);
     }
     let mut queue = table(&["pending", "leased", "quarantined", "oldest pending", "model loads in 24 h"]);
     let age = humantime::format_duration(Duration::from_secs(backlog.oldest_age_seconds.max(0.0) as u64)).to_string();
     queue.add_row([
-        backlog.pending.to_string(),
+        format!("{}{}", if backlog.estimated { "about " } else { "" }, backlog.pending),
         backlog.leased.to_string(),
         backlog.quarantined.to_string(),
         age,

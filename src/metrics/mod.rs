@@ -144,10 +144,11 @@ impl Metrics {
         self.gauge(&table::IN_FLIGHT, &[]).increment(change as f64);
     }
 
-    pub fn backlog(&self, pending: u64, leased: u64, quarantined: u64, oldest_age_seconds: f64, loads_24h: u64) {
+    pub fn backlog(&self, pending: u64, leased: u64, quarantined: u64, estimated: bool, oldest_age_seconds: f64, loads_24h: u64) {
         for (state, count) in [("pending", pending), ("leased", leased), ("quarantined", quarantined)] {
             self.gauge(&table::BACKLOG, &[state]).set(count as f64);
         }
+        self.gauge(&table::BACKLOG_ESTIMATED, &[]).set(f64::from(u8::from(estimated)));
         self.gauge(&table::BACKLOG_OLDEST_AGE, &[]).set(oldest_age_seconds);
         self.gauge(&table::MODEL_LOADS_24H, &[]).set(loads_24h as f64);
     }
@@ -168,6 +169,11 @@ impl Metrics {
         for (state, count) in [("idle", idle), ("in_use", in_use), ("waiting", waiting)] {
             self.gauge(&table::DB_POOL, &[state]).set(count as f64);
         }
+    }
+
+    /// The store's total so far.
+    pub fn db_round_trips(&self, total: u64) {
+        self.counter(&table::DB_ROUND_TRIPS, &[]).absolute(total);
     }
 
     pub fn db_error(&self, kind: &'static str) {

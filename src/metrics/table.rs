@@ -138,7 +138,13 @@ pub const BACKLOG: Definition = define(
     "nerd_backlog_articles",
     Kind::Gauge,
     &[label("state", &["pending", "leased", "quarantined"])],
-    "Articles in the queue by state, of every process.",
+    "Articles in the queue by state, of every process; exact up to 100,000, see nerd_backlog_estimated.",
+);
+pub const BACKLOG_ESTIMATED: Definition = define(
+    "nerd_backlog_estimated",
+    Kind::Gauge,
+    &[],
+    "1 while the queue is too long to be counted at each look, and nerd_backlog_articles is the server's running count; else 0.",
 );
 pub const BACKLOG_OLDEST_AGE: Definition =
     define("nerd_backlog_oldest_age_seconds", Kind::Gauge, &[], "Seconds since the oldest pending article was enqueued; 0 when none is.");
@@ -159,6 +165,12 @@ pub const DB_POOL: Definition = define(
     Kind::Gauge,
     &[label("state", &["idle", "in_use", "waiting"])],
     "Database connections of this process, and callers waiting for one.",
+);
+pub const DB_ROUND_TRIPS: Definition = define(
+    "nerd_db_round_trips_total",
+    Kind::Counter,
+    &[],
+    "Waits for an answer of the database, whatever for: claims, completions, renewals, gauges; handshakes not counted.",
 );
 pub const DB_ERRORS: Definition = define(
     "nerd_db_errors_total",
@@ -188,12 +200,14 @@ pub const ALL: &[Definition] = &[
     BATCH_ARTICLES,
     IN_FLIGHT,
     BACKLOG,
+    BACKLOG_ESTIMATED,
     BACKLOG_OLDEST_AGE,
     LAST_COMMIT,
     MEMORY_BASELINE,
     MEMORY_GROWTH,
     CGROUP_MEMORY,
     DB_POOL,
+    DB_ROUND_TRIPS,
     DB_ERRORS,
 ];
 

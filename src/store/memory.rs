@@ -251,16 +251,16 @@ impl ArticleStore for MemoryStore {
 
     async fn renew(&self, tokens: &[ClaimToken], lease: Duration) -> Result<u64, StoreError> {
         self.reachable()?;
-        let mut renewed = 0;
+        let mut renewed = std::collections::HashSet::new();
         for job in self.lock().jobs.values_mut() {
             if let State::Leased { token, until, .. } = &mut job.state
                 && tokens.contains(&ClaimToken(*token))
             {
                 *until = Instant::now() + lease;
-                renewed += 1;
+                renewed.insert(*token);
             }
         }
-        Ok(renewed)
+        Ok(renewed.len() as u64)
     }
 
     async fn sweep(&self) -> Result<SweepOutcome, StoreError> {
@@ -301,6 +301,7 @@ impl ArticleStore for MemoryStore {
             pending: count(|state| *state == State::Pending),
             leased: count(|state| matches!(state, State::Leased { .. })),
             quarantined: count(|state| *state == State::Quarantined),
+            estimated: false,
             oldest_age_seconds: 0.0,
             model_loads_24h: tables.loads.len() as u64,
         })

@@ -92,6 +92,8 @@ pub struct Backlog {
     pub pending: u64,
     pub leased: u64,
     pub quarantined: u64,
+    /// A number above is an estimate or a lower bound: the queue is too long to be counted at each look.
+    pub estimated: bool,
     /// Age of the oldest pending job, 0 when there is none.
     pub oldest_age_seconds: f64,
     /// Model loads of the last 24 hours, every process, from the ledger.
@@ -131,7 +133,7 @@ pub trait ArticleStore: Send + Sync {
     async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError>;
     /// Gives articles back at once without a failed attempt (shutdown).
     async fn release(&self, token: ClaimToken, ids: &[ArticleId]) -> Result<u64, StoreError>;
-    /// Renews the leases of the claims in flight.
+    /// Renews the leases of the claims in flight; returns how many of them still stood.
     async fn renew(&self, tokens: &[ClaimToken], lease: Duration) -> Result<u64, StoreError>;
     /// Returns expired leases to the queue, counts a crash for each, quarantines at the limit.
     async fn sweep(&self) -> Result<SweepOutcome, StoreError>;

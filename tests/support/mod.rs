@@ -3,4 +3,6 @@
 
 pub mod articles;
 pub mod database;
+pub mod plan;
 pub mod process;
+pub mod proxy;

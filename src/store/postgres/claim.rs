@@ -1,9 +1,13 @@
 //! The claim: one statement, hence one short transaction and one round trip. It takes what is due from the queue, drops what
 //! the host's rule no longer allows, and leases the rest under a fresh token.
 
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::front::Front;
 use super::{PostgresStore, milliseconds};
 use crate::domain::{ArticleId, Batch, ClaimToken, ClaimedArticle};
 use crate::store::{ClaimRequest, StoreError};
@@ -12,54 +16,116 @@ use crate::store::{ClaimRequest, StoreError};
 const MOST_TEXT_BYTES: i64 = 4 << 20;
 
 /// A suspect (failed before, or held by several processes that died) is claimed alone; otherwise those due, oldest first.
-pub(super) const CLAIM: &str = "
+///
+/// The plan must be the same with good, stale and no statistics, on an empty queue and on a long one. So its shape leaves the
+/// planner no choice: the constant limit tells it that a claim is small (of `$4` it knows nothing and supposes a tenth of the
+/// queue), each job looks up its article by key (`OFFSET 0` keeps the look-up from becoming a join of whole tables), and what is
+/// written is found by its place. A job that somebody changed between this statement's beginning and its lock is not found there;
+/// so what was leased is what the update says, and the other waits for the next claim. Only the texts of the leased are sent.
+///
+/// Its commit does not wait for the disk: a claim that a crash of the server forgets is a claim that never was, its articles wait
+/// in the queue and its token closes no job. (`set_config` holds until this statement's transaction has ended.)
+const CLAIM: &str = "
 WITH suspect AS MATERIALIZED (
-    SELECT article_id, run_at, attempts, crashes, true AS alone FROM nerd.jobs
-    WHERE state = 'pending' AND suspect AND run_at <= now() AND {source}
-    ORDER BY run_at, article_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    SELECT ctid AS place, article_id, run_at, attempts, crashes FROM nerd.jobs
+    WHERE state = 'pending' AND quarantined_at IS NULL AND suspect AND {due}
+    ORDER BY {order} LIMIT 1 FOR UPDATE SKIP LOCKED
 ), ordinary AS MATERIALIZED (
-    SELECT article_id, run_at, attempts, crashes, false AS alone FROM nerd.jobs
-    WHERE state = 'pending' AND NOT suspect AND run_at <= now() AND {source} AND NOT EXISTS (SELECT 1 FROM suspect)
-    ORDER BY run_at, article_id LIMIT $4 FOR UPDATE SKIP LOCKED
-), picked AS (
-    SELECT * FROM suspect UNION ALL SELECT * FROM ordinary
+    SELECT * FROM (
+        SELECT ctid AS place, article_id, run_at, attempts, crashes FROM nerd.jobs
+        WHERE state = 'pending' AND quarantined_at IS NULL AND NOT suspect AND {due} AND {behind}
+        ORDER BY {order} LIMIT 1000 FOR UPDATE SKIP LOCKED
+    ) AS due WHERE NOT EXISTS (SELECT 1 FROM suspect) LIMIT $4
 ), checked AS MATERIALIZED (
-    SELECT p.article_id, p.run_at, p.attempts, p.crashes, p.alone, a.text, a.text_hash, l.source, l.source_id, l.dataset_id,
-        l.id IS NOT NULL AND {claimable} AS claimable,
+    SELECT p.place, p.article_id, p.run_at, p.attempts, p.crashes, a.text, a.text_hash, a.source, a.source_id, a.dataset_id, a.claimable,
         sum(octet_length(a.text)) OVER (ORDER BY p.run_at, p.article_id ROWS UNBOUNDED PRECEDING) - octet_length(a.text) AS bytes_before
-    FROM picked p LEFT JOIN {articles} a ON a.id = p.article_id LEFT JOIN {links} l ON l.id = a.candidate_link_id
+    FROM (SELECT * FROM suspect UNION ALL SELECT * FROM ordinary) AS p LEFT JOIN LATERAL (
+        SELECT a.text, a.text_hash, l.source, l.source_id, l.dataset_id, {claimable} AS claimable
+        FROM {articles} a CROSS JOIN LATERAL (
+            SELECT l.source, l.source_id, l.dataset_id FROM {links} l WHERE l.id = a.candidate_link_id OFFSET 0
+        ) AS l WHERE a.id = p.article_id OFFSET 0
+    ) AS a ON true
 ), dropped AS (
-    DELETE FROM nerd.jobs j USING checked c WHERE j.article_id = c.article_id AND c.claimable IS NOT TRUE
-), leased AS (
-    UPDATE nerd.jobs j SET state = 'leased', token = $1, boot_id = $2, holder = $3, alone = c.alone,
-        leased_until = now() + $5 * interval '1 millisecond'
-    FROM checked c WHERE j.article_id = c.article_id AND c.claimable AND coalesce(c.bytes_before, 0) < $6
+    DELETE FROM nerd.jobs WHERE ctid = ANY (ARRAY(SELECT place FROM checked WHERE claimable IS NOT TRUE))
+), leased AS MATERIALIZED (
+    UPDATE nerd.jobs SET state = 'leased', token = $1
+    WHERE ctid = ANY (ARRAY(SELECT place FROM checked WHERE claimable AND coalesce(bytes_before, 0) < $6)) RETURNING article_id
+), lease AS (
+    INSERT INTO nerd.leases (token, boot_id, holder, alone, leased_until, article_ids)
+    SELECT $1, $2, $3, EXISTS (SELECT 1 FROM suspect), now() + $5 * interval '1 millisecond', array_agg(article_id)
+    FROM leased HAVING count(*) > 0
 )
-SELECT article_id, text, text_hash, source, source_id, dataset_id, attempts, crashes,
-    claimable IS TRUE AND coalesce(bytes_before, 0) < $6 AS leased
-FROM checked ORDER BY run_at, article_id";
+SELECT article_id, CASE WHEN leased THEN text END AS text, text_hash, source, source_id, dataset_id, attempts, crashes,
+    run_at::text AS run_at, EXISTS (SELECT 1 FROM suspect) AS alone, leased,
+    (SELECT set_config('synchronous_commit', 'off', true)) AS relaxed
+FROM (SELECT *, article_id IN (SELECT article_id FROM leased) AS leased FROM checked OFFSET 0) AS seen
+ORDER BY seen.run_at, seen.article_id";
+
+/// Due, behind the front, in order: of all sources, and of the source `$9`. That one is fenced in by rows from both sides and named
+/// in the order, so that only an index by source serves: of `source = $9` a planner without statistics thinks that it may as well
+/// walk the whole queue and throw the other sources away.
+const ALL: [(&str, &str); 3] = [
+    ("{due}", "run_at <= now()"),
+    ("{behind}", "run_at >= $7::text::timestamptz AND (run_at, article_id) > ($7::text::timestamptz, $8)"),
+    ("{order}", "run_at, article_id"),
+];
+const ONE: [(&str, &str); 3] = [
+    ("{due}", "(source, run_at) >= ($9, '-infinity'::timestamptz) AND (source, run_at) <= ($9, now())"),
+    ("{behind}", "(source, run_at, article_id) > ($9, $7::text::timestamptz, $8)"),
+    ("{order}", "source, run_at, article_id"),
+];
+
+/// The statement, but for the host's names: of all sources, or of one.
+pub(super) fn claim(of_one_source: bool) -> String {
+    let parts = if of_one_source { ONE } else { ALL };
+    parts.iter().fold(CLAIM.to_owned(), |sql, (name, part)| sql.replace(name, part))
+}
 
 impl PostgresStore {
     pub(super) async fn claim_batch(&self, request: &ClaimRequest) -> Result<Batch, StoreError> {
-        let client = self.client().await?;
+        let session = self.session().await?;
         let sql = if request.source.is_some() { &self.statements.claim_source } else { &self.statements.claim };
-        let statement = client.prepare_cached(sql).await?;
+        let source = request.source.as_deref();
+        let (limit, lease) = (i64::from(request.limit), milliseconds(request.lease));
         loop {
             let token = Uuid::new_v4();
-            let (limit, lease) = (i64::from(request.limit), milliseconds(request.lease));
+            let started = Instant::now();
+            let begin = self.front().begin(source, started);
+            let (time, id) = begin.clone().unwrap_or_else(|| ("-infinity".to_owned(), String::new()));
             let mut parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-                vec![&token, &self.claimant.boot_id, &self.claimant.host, &limit, &lease, &MOST_TEXT_BYTES];
+                vec![&token, &self.claimant.boot_id, &self.claimant.host, &limit, &lease, &MOST_TEXT_BYTES, &time, &id];
             if let Some(source) = &request.source {
                 parameters.push(source);
             }
-            let rows = client.query(&statement, &parameters).await?;
+            let rows = session.query(sql, &parameters).await?;
+            self.move_front(request, begin.is_none().then(|| started.elapsed()), &rows);
             let articles: Vec<ClaimedArticle> = rows.iter().filter(|row| row.get("leased")).map(article).collect();
-            // All that was due had become unclaimable and was dropped: there may be more behind it.
-            if articles.is_empty() && !rows.is_empty() {
+            // Nothing behind the front, or all that was due had become unclaimable and was dropped: there may be more elsewhere.
+            if articles.is_empty() && (begin.is_some() || !rows.is_empty()) {
                 continue;
             }
             return Ok(Batch { token: ClaimToken(token), articles });
         }
+    }
+
+    fn move_front(&self, request: &ClaimRequest, looked_back: Option<Duration>, rows: &[Row]) {
+        // A suspect stands in a line of its own.
+        if rows.first().is_some_and(|row| row.get("alone")) {
+            return;
+        }
+        let mut front = self.front();
+        // What was picked and neither leased nor dropped (too much text for one claim) comes after all that was.
+        let last = rows.iter().rfind(|row| row.get("leased")).or(rows.last());
+        match last {
+            Some(last) if rows.len() >= request.limit as usize => {
+                front.advance(request.source.as_deref(), (last.get("run_at"), last.get("article_id")), looked_back, Instant::now());
+            }
+            _ => front.reset(),
+        }
+    }
+
+    fn front(&self) -> std::sync::MutexGuard<'_, Front> {
+        self.front.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

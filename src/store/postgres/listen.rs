@@ -39,10 +39,12 @@ impl PostgresStore {
         let messages = stream::poll_fn(move |context| connection.poll_message(context));
         tokio::pin!(messages);
         let pinger = async {
+            self.round_trips.count();
             client.batch_execute("LISTEN nerd_jobs").await?;
             bell.notify_one();
             loop {
                 tokio::time::sleep(PING).await;
+                self.round_trips.count();
                 match timeout(PING, client.simple_query("SELECT 1")).await {
                     Ok(answer) => drop(answer?),
                     Err(_) => return Err(super::error::transient("timeout", "the listening connection does not answer")),

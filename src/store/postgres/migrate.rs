@@ -118,9 +118,10 @@ async fn state_of(client: &Client) -> Result<SchemaState, StoreError> {
     })
 }
 
-/// A connection of its own, outside the pool: advisory locks and settings end with it.
+/// A connection of its own, outside the pool: advisory locks and settings end with it. A migration reads and sorts whole tables
+/// where that is best, so the planner is left as the server has it.
 async fn connect(options: &StoreOptions) -> Result<Client, StoreError> {
-    let target = target(options)?;
+    let target = target(options, &[])?;
     let connector = connector(&target).map_err(|message| permanent("connect", message))?;
     let (client, connection) = target.config.connect(connector).await?;
     tokio::spawn(async move {

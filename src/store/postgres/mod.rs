@@ -5,6 +5,7 @@ mod claim;
 mod complete;
 mod discover;
 mod error;
+mod front;
 mod lease;
 pub mod ledger;
 pub mod listen;
@@ -12,21 +13,27 @@ pub mod migrate;
 pub mod quarantine;
 mod reuse;
 pub mod rows;
+mod session;
 mod sql;
+pub mod statements;
 mod tls;
 mod url;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool::managed::QueueMode;
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 
 use super::{
     ArticleStore, Backlog, ClaimRequest, Claimant, Completion, LoadRecord, RejectionOutcome, RetryPolicy, StoreError, SweepOutcome,
 };
 use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection};
 use error::permanent;
+use front::Front;
+use session::{RoundTrips, Session};
+use statements::{PLANNER, Statements};
 use tls::connector;
 pub use url::{Target, TlsMode};
 
@@ -45,17 +52,6 @@ pub struct StoreOptions {
     pub extractor_version: String,
 }
 
-/// The statements that name the host's tables.
-struct Statements {
-    claim: String,
-    claim_source: String,
-    replace: String,
-    insert: String,
-    reuse: String,
-    page: String,
-    chunk: String,
-}
-
 /// The store on PostgreSQL. Made without a connection: a database that is away shows at the first statement.
 pub struct PostgresStore {
     pool: Pool,
@@ -66,32 +62,26 @@ pub struct PostgresStore {
     discovery_chunk: u32,
     extractor_version: String,
     statements: Statements,
+    front: Mutex<Front>,
+    round_trips: RoundTrips,
 }
 
 impl PostgresStore {
     /// Errors here are the configuration's: an unreadable URL, a missing certificate file.
     pub fn new(options: &StoreOptions, claimant: Claimant) -> Result<Self, StoreError> {
-        let target = target(options)?;
+        let target = target(options, &PLANNER)?;
         let connector = connector(&target).map_err(|message| permanent("connect", message))?;
         let manager = Manager::from_config(target.config.clone(), connector, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(options.pool_size as usize)
+            // The one used last first: statements stay prepared and plans warm on the few that the load needs.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(options.connect_timeout.max(options.statement_timeout)))
             .create_timeout(Some(options.connect_timeout))
             .recycle_timeout(Some(options.connect_timeout))
             .build()
             .map_err(|error| permanent("connect", error.to_string()))?;
-        let fill = |template: &str| sql::fill(template, &options.host_schema);
-        let statements = Statements {
-            claim: fill(&claim::CLAIM.replace("{source}", "true")),
-            claim_source: fill(&claim::CLAIM.replace("{source}", "source = $7")),
-            replace: fill(complete::REPLACE),
-            insert: fill(complete::INSERT),
-            reuse: fill(reuse::REUSE),
-            page: fill(discover::PAGE),
-            chunk: fill(discover::CHUNK),
-        };
         Ok(Self {
             pool,
             place: target.place(),
@@ -100,7 +90,9 @@ impl PostgresStore {
             retry: options.retry.clone(),
             discovery_chunk: options.discovery_chunk,
             extractor_version: options.extractor_version.clone(),
-            statements,
+            statements: Statements::new(&options.host_schema),
+            front: Mutex::default(),
+            round_trips: RoundTrips::default(),
         })
     }
 
@@ -115,8 +107,18 @@ impl PostgresStore {
         (status.available as u64, status.size.saturating_sub(status.available) as u64, status.waiting as u64)
     }
 
-    async fn client(&self) -> Result<Object, StoreError> {
-        Ok(self.pool.get().await?)
+    /// The texts of the flow's statements, to be explained.
+    pub fn statements(&self) -> &Statements {
+        &self.statements
+    }
+
+    /// How often this store has waited for an answer of the server so far, whatever for.
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.total()
+    }
+
+    async fn session(&self) -> Result<Session<'_>, StoreError> {
+        Ok(Session::new(self.pool.get().await?, &self.round_trips))
     }
 }
 
@@ -167,12 +169,14 @@ impl ArticleStore for PostgresStore {
     }
 }
 
-/// Parses the URL and adds what every connection of ours has: a name, timeouts, keepalives that notice a silent death.
-fn target(options: &StoreOptions) -> Result<Target, StoreError> {
+/// Parses the URL and adds what every connection of ours has: a name, timeouts, keepalives that notice a silent death; and what
+/// this one's sessions ask of the planner.
+fn target(options: &StoreOptions, planner: &[(&str, &str)]) -> Result<Target, StoreError> {
     let mut target = Target::parse(options.url.reveal()).map_err(|message| permanent("connect", message))?;
     let config = &mut target.config;
     let timeout = options.statement_timeout.as_millis();
     let session = format!("-c statement_timeout={timeout} -c idle_in_transaction_session_timeout={timeout} -c TimeZone=UTC");
+    let session = planner.iter().fold(session, |session, (name, value)| format!("{session} -c {name}={value}"));
     let session = config.get_options().map_or(session.clone(), |own| format!("{session} {own}"));
     config.options(session);
     if config.get_application_name().is_none() {

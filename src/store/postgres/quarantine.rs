@@ -20,20 +20,20 @@ pub struct Quarantined {
 const LIST: &str = "
 SELECT article_id, source, attempts, crashes, error,
     to_char(quarantined_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS at
-FROM nerd.jobs WHERE state = 'quarantined' ORDER BY quarantined_at DESC LIMIT $1";
+FROM nerd.jobs WHERE quarantined_at IS NOT NULL ORDER BY quarantined_at DESC LIMIT $1";
 
 const RETRY: &str = "
 WITH back AS (
     UPDATE nerd.jobs SET state = 'pending', quarantined_at = NULL, attempts = 0, crashes = 0, crashes_alone = 0, run_at = now()
-    WHERE state = 'quarantined' AND ($1::text[] IS NULL OR article_id = ANY($1)) RETURNING article_id
+    WHERE quarantined_at IS NOT NULL AND ($1::text[] IS NULL OR article_id = ANY($1)) RETURNING article_id
 ), told AS (SELECT pg_notify('nerd_jobs', '') FROM (SELECT 1 FROM back LIMIT 1) AS any_back)
 SELECT article_id FROM back LEFT JOIN told ON true ORDER BY article_id";
 
 impl PostgresStore {
     /// The newest first.
     pub async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError> {
-        let client = self.client().await?;
-        let rows = client.query(LIST, &[&i64::from(limit)]).await?;
+        let session = self.session().await?;
+        let rows = session.query(LIST, &[&i64::from(limit)]).await?;
         Ok(rows
             .iter()
             .map(|row| Quarantined {
@@ -49,8 +49,8 @@ impl PostgresStore {
 
     /// Sends quarantined articles back to the queue, their counts cleared: those named, or all. Returns their ids.
     pub async fn retry(&self, articles: Option<&[String]>) -> Result<Vec<String>, StoreError> {
-        let client = self.client().await?;
-        let rows = client.query(RETRY, &[&articles]).await?;
+        let session = self.session().await?;
+        let rows = session.query(RETRY, &[&articles]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 }

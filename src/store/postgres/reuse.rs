@@ -19,7 +19,7 @@ const MOST_ROWS_SEEN: i64 = 200;
 /// From the outside in, each step is one look into an index: no join here can be turned round so that it starts with all articles
 /// of a hash, of which there may be very many. An article that has rows of this version already goes the usual way, which replaces.
 pub(super) const REUSE: &str = "
-WITH claimed AS MATERIALIZED (
+WITH {held}, claimed AS MATERIALIZED (
     SELECT a.id, a.text, a.text_hash, l.source_id, l.dataset_id
     FROM nerd.jobs j JOIN {articles} a ON a.id = j.article_id JOIN {links} l ON l.id = a.candidate_link_id
     WHERE j.token = $1 AND j.state = 'leased' AND j.article_id = ANY($2) AND a.text_hash IS NOT NULL
@@ -47,9 +47,10 @@ WITH claimed AS MATERIALIZED (
         LIMIT 1
     ) AS found
     WHERE (SELECT count(*) FROM {entities} e WHERE e.article_id = c.id AND e.extractor_version = $3) = 0
-), closed AS (
-    DELETE FROM nerd.jobs j USING twin w WHERE j.article_id = w.id AND j.token = $1 AND j.state = 'leased' RETURNING j.article_id
-), copied AS (
+), closed AS MATERIALIZED (
+    DELETE FROM nerd.jobs WHERE article_id = ANY (ARRAY(SELECT id FROM twin)) AND state = 'leased' AND token = (SELECT token FROM held)
+    RETURNING article_id
+), {settled}, copied AS (
     INSERT INTO {entities} (id, article_id, article_text_hash, entity_text, entity_norm, entity_label, osm_category, osm_subcategory,
         extractor_version, confidence, matched_gazetteer_id, match_score, match_name, meta, created_at)
     SELECT gen_random_uuid()::text, w.id, w.text_hash, e.entity_text, e.entity_norm, e.entity_label, e.osm_category, e.osm_subcategory,
@@ -63,9 +64,8 @@ FROM twin w LEFT JOIN closed k ON k.article_id = w.id";
 impl PostgresStore {
     pub(super) async fn copy_known(&self, token: ClaimToken, articles: &[ArticleId]) -> Result<Completion, StoreError> {
         let articles: Vec<&ArticleId> = articles.iter().collect();
-        let client = self.client().await?;
-        let statement = client.prepare_cached(&self.statements.reuse).await?;
-        let rows = client.query(&statement, &[&token.0, &ids(&articles), &self.extractor_version, &MOST_ROWS_SEEN]).await?;
+        let session = self.session().await?;
+        let rows = session.query(&self.statements.reuse, &[&token.0, &ids(&articles), &self.extractor_version, &MOST_ROWS_SEEN]).await?;
         let mut completion = Completion::default();
         for row in &rows {
             let id = ArticleId::new(row.get::<_, String>("id"));
