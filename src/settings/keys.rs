@@ -265,7 +265,7 @@ pub const KEYS: &[Key] = &[
     }),
     key(
         "reuse.memory_bytes",
-        "16MB",
+        "4MB",
         Shape::Size,
         "memory for results by text, all workers together: the same text again takes no inference; 0: off",
         |s, v| {
