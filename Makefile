@@ -28,9 +28,9 @@ test: setup ## every test, on a real PostgreSQL and the real model
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --release --locked --lib --bins --tests --examples; else cargo test --release --locked --lib --bins --tests --examples --no-fail-fast; fi
 
 # With an empty value the program's own default holds.
-bench: build ## measure against rivals and promises: DATA=corpus QUICK=1 ROUNDS=5 ONLY=row; report in target/bench/
+bench: build ## measure against rivals and promises: DATA=corpus QUICK=1 ARTICLES=400 ROUNDS=5 ONLY=row; report in target/bench/
 	cargo build --release --locked --examples
-	@"$$(benches/peers/setup.sh)" benches/bench.py $(if $(DATA),--data "$(DATA)") $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) $(foreach row,$(ONLY),--only $(row))
+	@"$$(benches/peers/setup.sh)" benches/bench.py $(if $(DATA),--data "$(DATA)") $(if $(QUICK),--quick) $(if $(ARTICLES),--articles $(ARTICLES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(foreach row,$(ONLY),--only $(row))
 
 instructions: setup ## instructions of the pure parts under callgrind, against their bounds
 	@cargo bench --locked --bench instructions

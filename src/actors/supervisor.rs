@@ -222,7 +222,7 @@ impl PoolSupervisor {
 
     fn dispatch(&mut self, ctx: &mut Context<Self>) {
         while let Some(index) = self.places.iter().position(|place| place.slot.is_ready()) {
-            let Some(job) = self.waiting.pop_front() else { break };
+            let Some(job) = Job::next(&mut self.waiting, self.places.len()) else { break };
             let place = &mut self.places[index];
             place.slot.assigned(place.progress.steps(), Instant::now());
             let generation = place.slot.generation();
