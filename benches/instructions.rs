@@ -13,9 +13,11 @@ use std::process::{Command, ExitCode};
 
 use cases::Case;
 
+type Part = (&'static str, fn(&Case), u64);
+
 /// A part by its function, and the most instructions that it may take: what was counted, and a twentieth for what another
 /// compiler makes of it.
-const PARTS: [(&str, fn(&Case), u64); 4] = [
+const PARTS: [Part; 4] = [
     ("measured_sentences", measured_sentences, 10_720_000),
     ("measured_tokenizing", measured_tokenizing, 145_900_000),
     ("measured_windows", measured_windows, 189_400),
