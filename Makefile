@@ -39,10 +39,10 @@ soak: build ## memory over articles on a private PostgreSQL, judged: MINUTES=10 
 	@"$$(benches/peers/setup.sh)" benches/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ARTICLES),--articles $(ARTICLES))
 
 bench-claim: setup ## p50 and p99 of a claim, and its plan (ARTICLES=5000000 PENDING=1000000 LIMIT=500 CLAIMS=300)
-	cargo bench --bench claim
+	cargo bench --locked --bench claim
 
 bench-completion: setup ## p50 and p99 of a completion, its write-ahead log (the same variables)
-	cargo bench --bench completion
+	cargo bench --locked --bench completion
 
 clean-bench: ## remove the benchmarks' database
 	@[ ! -d .bench/postgres ] || deploy/setup/postgres.sh remove .bench/postgres

@@ -81,7 +81,7 @@ fn main() -> anyhow::Result<()> {
         model_directory: arguments.model.clone(),
         device: DeviceChoice::Cpu,
         precision: PrecisionChoice::Int8,
-        batch_tokens: 1024,
+        batch_tokens: 0,
         threads_per_worker: 1,
     };
     let factory = TransformerFactory::load(&options)?;

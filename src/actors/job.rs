@@ -1,4 +1,4 @@
-//! Pure: a batch on its way through the pool, split when it fails, sorted when it returns.
+//! Pure: a batch on its way through the pool, split when it fails or is shared, sorted when it returns.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
