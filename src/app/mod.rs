@@ -62,9 +62,9 @@ pub fn engine_options(settings: &Settings) -> EngineOptions {
     }
 }
 
-/// Workers of the pool: as many as configured, or else one for each core; on a device beside the processor one, which keeps it busy.
+/// Workers of the pool, on the device that the settings mean.
 pub fn workers(settings: &Settings) -> u32 {
-    if settings.engine.workers == 0 && is_accelerator(settings.engine.device) { 1 } else { settings.workers() }
+    settings.workers(is_accelerator(settings.engine.device))
 }
 
 pub fn store_options(settings: &Settings, model: Option<&ModelInfo>) -> StoreOptions {

@@ -159,10 +159,13 @@ impl Settings {
         })
     }
 
-    /// The pool's size: as configured, or the cores granted to the process divided among the threads of a worker.
-    pub fn workers(&self) -> u32 {
-        if self.engine.workers > 0 {
-            return self.engine.workers;
+    /// The pool's size: as configured, or the cores granted to the process divided among the threads of a worker; one keeps an
+    /// accelerator busy.
+    pub fn workers(&self, on_accelerator: bool) -> u32 {
+        match self.engine.workers {
+            0 if on_accelerator => return 1,
+            0 => {}
+            configured => return configured,
         }
         // Counts the scheduling mask and the control group's quota.
         let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
