@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint bench instructions soak bench-claim bench-completion clean-bench
+.PHONY: help setup build demo clean-demo test lint bench instructions soak bench-claim bench-completion bench-store clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -35,14 +35,17 @@ bench: build ## measure against rivals and promises: DATA=corpus QUICK=1 ARTICLE
 instructions: setup ## instructions of the pure parts under callgrind, against their bounds
 	@cargo bench --locked --bench instructions
 
-soak: build ## memory over articles on a private PostgreSQL, judged: MINUTES=10 or ARTICLES=100000
-	@"$$(benches/peers/setup.sh)" benches/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ARTICLES),--articles $(ARTICLES))
+soak: build ## memory over articles on a private PostgreSQL, judged: MINUTES=10 or ARTICLES=100000, PROFILE=fast
+	@"$$(benches/peers/setup.sh)" benches/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ARTICLES),--articles $(ARTICLES)) $(if $(PROFILE),--profile $(PROFILE))
 
 bench-claim: setup ## p50 and p99 of a claim, and its plan (ARTICLES=5000000 PENDING=1000000 LIMIT=500 CLAIMS=300)
 	cargo bench --locked --bench claim
 
 bench-completion: setup ## p50 and p99 of a completion, its write-ahead log (the same variables)
 	cargo bench --locked --bench completion
+
+bench-store: setup ## a claim and a completion by criterion, of 64 and of 500 articles (the same variables)
+	cargo bench --locked --bench store
 
 clean-bench: ## remove the benchmarks' database
 	@[ ! -d .bench/postgres ] || deploy/setup/postgres.sh remove .bench/postgres

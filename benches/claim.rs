@@ -9,10 +9,10 @@ mod queue;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use nerd::domain::{AnnotatedArticle, ArticleId, Batch, Entity};
+use nerd::domain::{AnnotatedArticle, ArticleId, Batch};
 use nerd::store::postgres::PostgresStore;
 use nerd::store::{ArticleStore, ClaimRequest};
-use queue::{Host, Sample, Size, VERSION, asked_for, connect, number, say};
+use queue::{Host, Sample, Size, annotated, asked_for, connect, number, say};
 use serde_json::{Value, json};
 
 /// Claims at the start of a phase that are not counted: connections are made and statements prepared once a life.
@@ -107,17 +107,9 @@ impl Bench {
             store.release(batch.token, &ids).await.unwrap();
             return;
         }
-        let entities = vec![Entity { text: "Boone County".to_owned(), label: "LOC".into(), start: 0, end: 12, score: 0.9 }];
-        let annotated: Vec<AnnotatedArticle> =
-            batch.articles.iter().map(|article| AnnotatedArticle { article: article.clone(), entities: entities.clone() }).collect();
+        let annotated: Vec<AnnotatedArticle> = batch.articles.iter().map(|article| annotated(article, 0, 1)).collect();
         assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), ids.len());
-        let ids: Vec<&str> = ids.iter().map(ArticleId::as_str).collect();
-        let sources: Vec<&str> = batch.articles.iter().map(|article| article.source.as_str()).collect();
-        let client = &self.host.client;
-        let sql = "DELETE FROM article_entities WHERE article_id = ANY ($1) AND extractor_version = $2";
-        client.execute(sql, &[&ids, &VERSION]).await.unwrap();
-        let sql = "INSERT INTO nerd.jobs (article_id, source, run_at) SELECT id, source, now() FROM unnest($1::text[], $2::text[]) AS r (id, source)";
-        client.execute(sql, &[&ids, &sources]).await.unwrap();
+        self.host.again(batch).await;
     }
 
     /// The plan of a claim from the very head.

@@ -6,9 +6,9 @@ mod queue;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use nerd::domain::{AnnotatedArticle, Entity};
+use nerd::domain::AnnotatedArticle;
 use nerd::store::{ArticleStore, ClaimRequest};
-use queue::{Host, Sample, Size, asked_for, number, say};
+use queue::{Host, Sample, Size, annotated, asked_for, number, say};
 use serde_json::json;
 
 /// Batches at the start that are not counted.
@@ -32,15 +32,8 @@ async fn main() -> ExitCode {
         }
         let batch = store.claim(&request).await.unwrap();
         assert!(!batch.articles.is_empty(), "the queue is empty: PENDING is too small");
-        let annotated: Vec<AnnotatedArticle> = batch
-            .articles
-            .iter()
-            .enumerate()
-            .map(|(place, article)| AnnotatedArticle {
-                article: article.clone(),
-                entities: (0..names).map(|number| entity((round * 64 + place) * 7 + number * 131)).collect(),
-            })
-            .collect();
+        let annotated: Vec<AnnotatedArticle> =
+            batch.articles.iter().enumerate().map(|(place, article)| annotated(article, (round * 64 + place) * 7, names)).collect();
         let started = Instant::now();
         let completion = store.complete(batch.token, &annotated).await.unwrap();
         if round >= WARM_UP {
@@ -69,11 +62,6 @@ async fn main() -> ExitCode {
     std::fs::write(directory.join("completion.json"), format!("{report:#}\n")).unwrap();
     host.stop();
     ExitCode::SUCCESS
-}
-
-fn entity(number: usize) -> Entity {
-    let text = format!("Name {}", number % 50_000);
-    Entity { end: text.len(), text, label: "ORG".into(), start: 0, score: 0.9 }
 }
 
 /// Where the server's write-ahead log stands, bytes.

@@ -1,4 +1,5 @@
-"""The proof that memory is flat: `make soak`, `make soak MINUTES=60`, `make soak ARTICLES=100000`.
+"""The proof that memory is flat: `make soak`, `make soak MINUTES=60`, `make soak ARTICLES=100000`,
+`make soak PROFILE=fast`.
 
 The daemon on a private PostgreSQL, fed without pause with articles of very mixed lengths made from the sample articles. Resident
 memory is read each second from /proc and from /metrics. The exit code is 1 if, after warm-up (the first fifth of the articles, 2,000
@@ -39,6 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10, help="how long it is fed (default: %(default)s)")
     parser.add_argument("--articles", type=int, help="feed so many articles instead, however long it takes")
     parser.add_argument("--workers", type=int, default=0, help="workers (default: one for each core)")
+    parser.add_argument("--profile", choices=["accurate", "fast"], default="accurate", help="the bundled model (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nerd", type=Path, default=NERD, help="the binary (default: %(default)s)")
     return parser.parse_args()
@@ -117,11 +119,11 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     with Cluster(options.nerd) as cluster:
         url = cluster.create("soak")
-        with Daemon(options.nerd, url, f"engine.workers={options.workers}") as daemon:
+        with Daemon(options.nerd, url, f"engine.workers={options.workers}", f"model.profile={options.profile}") as daemon:
             daemon.wait_ready()
             samples, fed, metrics = feed(options, daemon, url)
             code = daemon.stop()
-    report = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine.describe(), "fed": fed, "samples": samples}
+    report = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine.describe(), "profile": options.profile, "fed": fed, "samples": samples}
     (OUT / "soak.json").write_text(json.dumps(report) + "\n", encoding="utf-8")
     against = faults(metrics, fed) + ([f"the daemon ended with {code}"] if code else [])
     try:
@@ -132,6 +134,7 @@ def main() -> int:
     against += found.faults
     seconds, words = samples[-1]["seconds"], samples[-1]["words"]
     lines = [
+        ("profile", options.profile),
         ("articles, words", f"{fed:,}, {words:,.0f} in {seconds:,.0f} s ({words / seconds:,.0f} words/s)"),
         ("resident memory", f"{found.begin_bytes / MEGABYTE:.1f} MB after warm-up, {found.end_bytes / MEGABYTE:.1f} MB at the end ({found.growth:+.2%})"),
         ("highest", f"{max(sample['resident'] for sample in samples) / MEGABYTE:.1f} MB"),

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nerd::domain::{AnnotatedArticle, Batch, ClaimedArticle, Entity};
 use nerd::settings::Secret;
 use nerd::store::postgres::migrate::migrate;
 use nerd::store::postgres::{PostgresStore, StoreOptions};
@@ -85,9 +86,12 @@ impl Host {
         host
     }
 
-    /// What a server that has run for a while keeps in memory: the indexes that a claim and a completion look into.
+    /// A server that has run for a while: the indexes that a claim and a completion look into are in memory, and the million jobs
+    /// that were just written are not being vacuumed and flushed at the same time.
     pub async fn warm(&self) {
-        say("indexes are read into memory");
+        say("the queue is vacuumed, indexes are read into memory");
+        self.client.batch_execute("VACUUM (ANALYZE) nerd.jobs").await.unwrap();
+        self.client.batch_execute("CHECKPOINT").await.unwrap();
         let sql = "CREATE EXTENSION IF NOT EXISTS pg_prewarm;
             SELECT pg_prewarm(indexrelid) FROM pg_index
             WHERE indexrelid IN ('articles_pkey'::regclass, 'article_entities_pkey'::regclass) OR indrelid = 'nerd.jobs'::regclass
@@ -128,6 +132,16 @@ impl Host {
             )
             .await
             .unwrap();
+    }
+
+    /// Completed articles lose the rows that were written and wait again, last in the queue.
+    pub async fn again(&self, batch: &Batch) {
+        let ids: Vec<&str> = batch.articles.iter().map(|article| article.id.as_str()).collect();
+        let sources: Vec<&str> = batch.articles.iter().map(|article| article.source.as_str()).collect();
+        let sql = "DELETE FROM article_entities WHERE article_id = ANY ($1) AND extractor_version = $2";
+        self.client.execute(sql, &[&ids, &VERSION]).await.unwrap();
+        let sql = "INSERT INTO nerd.jobs (article_id, source, run_at) SELECT id, source, now() FROM unnest($1::text[], $2::text[]) AS r (id, source)";
+        self.client.execute(sql, &[&ids, &sources]).await.unwrap();
     }
 
     pub fn stop(self) {
@@ -189,6 +203,16 @@ fn cluster(directory: &Path, command: &[&str], parameters: &[&str]) -> String {
         .expect("deploy/setup/postgres.sh runs");
     assert!(output.status.success(), "no cluster: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// An article with so many entities, out of fifty thousand names from the one at `first` on.
+#[allow(dead_code, reason = "each benchmark is a program of its own and takes what it needs")]
+pub fn annotated(article: &ClaimedArticle, first: usize, names: usize) -> AnnotatedArticle {
+    let entity = |number: usize| {
+        let text = format!("Name {}", (first + number * 131) % 50_000);
+        Entity { end: text.len(), text, label: "ORG".into(), start: 0, score: 0.9 }
+    };
+    AnnotatedArticle { article: article.clone(), entities: (0..names).map(entity).collect() }
 }
 
 /// Durations in milliseconds, sorted.

@@ -11,7 +11,7 @@ use half::slice::HalfFloatSliceExt;
 
 use super::input::{Network, Part, Pending, Windows};
 use super::int8_weights::{Int8Weights, Layer, Norm};
-use crate::native::{Activation, Attention, Kernels, Rows};
+use crate::native::{Activation, Attention, Kernels, Rows, Scratch};
 
 /// Pieces that go through the layers together: enough to read the weights seldom, few enough for the second-level cache.
 const PART_PIECES: usize = 192;
@@ -26,7 +26,7 @@ pub struct Int8Network {
     projected: Vec<f32>,
     context: Vec<f32>,
     chunk: Vec<f32>,
-    scratch: Vec<f32>,
+    scratch: Scratch,
     queries: Vec<u32>,
     bytes: Bytes,
     inner_bytes: Bytes,
@@ -61,7 +61,7 @@ impl Int8Network {
             projected: Vec::new(),
             context: Vec::new(),
             chunk: Vec::new(),
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
             queries: Vec::new(),
             bytes: Bytes::default(),
             inner_bytes: Bytes::default(),

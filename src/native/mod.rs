@@ -2,6 +2,8 @@
 //! that may hold any; each block says why it is sound.
 
 #[cfg(target_arch = "x86_64")]
+mod attention;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -12,5 +14,5 @@ mod process;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 
-pub use kernels::{Activation, Attention, Columns, Kernels, Packing, Rows, UNIT};
+pub use kernels::{Activation, Attention, Columns, Kernels, Packing, Rows, Scratch, UNIT};
 pub use process::{bound_caches, exit};

@@ -1,0 +1,95 @@
+//! `cargo bench --bench store`: a claim and a completion by criterion, of the daemon's batch and of a large one, on the database
+//! that the percentiles of `make bench-claim` are taken on. What a measurement leaves behind is put back outside of the time
+//! taken: the queue keeps its length.
+
+mod queue;
+
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use nerd::domain::{AnnotatedArticle, ArticleId, Batch};
+use nerd::store::postgres::PostgresStore;
+use nerd::store::{ArticleStore, ClaimRequest};
+use queue::{Host, Size, annotated, asked_for};
+use tokio::runtime::{Builder, Runtime};
+
+/// Articles of a batch: the daemon's default, and the large one that the promise names.
+const BATCHES: [u32; 2] = [64, 500];
+/// Entities of an article, as news has them.
+const ENTITIES: usize = 15;
+
+fn main() {
+    if !asked_for() {
+        return;
+    }
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let host = runtime.block_on(async {
+        let host = Host::ready(Size::from_environment()).await;
+        host.warm().await;
+        host
+    });
+    let store = runtime.block_on(async { host.store() });
+    let mut criterion = Criterion::default().sample_size(20).configure_from_args();
+    claims(&mut criterion, &runtime, &store);
+    completions(&mut criterion, &runtime, &store, &host);
+    criterion.final_summary();
+    host.stop();
+}
+
+fn claims(criterion: &mut Criterion, runtime: &Runtime, store: &PostgresStore) {
+    let mut group = criterion.benchmark_group("claim");
+    for limit in BATCHES {
+        group.throughput(Throughput::Elements(u64::from(limit)));
+        group.bench_with_input(BenchmarkId::from_parameter(limit), &limit, |bencher, &limit| {
+            bencher.iter_custom(|rounds| {
+                runtime.block_on(async {
+                    let mut spent = Duration::ZERO;
+                    for _ in 0..rounds {
+                        let started = Instant::now();
+                        let batch = claim(store, limit).await;
+                        spent += started.elapsed();
+                        store.release(batch.token, &ids(&batch)).await.unwrap();
+                    }
+                    spent
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+fn completions(criterion: &mut Criterion, runtime: &Runtime, store: &PostgresStore, host: &Host) {
+    let mut group = criterion.benchmark_group("completion");
+    for limit in BATCHES {
+        group.throughput(Throughput::Elements(u64::from(limit)));
+        group.bench_with_input(BenchmarkId::from_parameter(limit), &limit, |bencher, &limit| {
+            bencher.iter_custom(|rounds| {
+                runtime.block_on(async {
+                    let mut spent = Duration::ZERO;
+                    for _ in 0..rounds {
+                        let batch = claim(store, limit).await;
+                        let annotated: Vec<AnnotatedArticle> =
+                            batch.articles.iter().enumerate().map(|(place, article)| annotated(article, place * 7, ENTITIES)).collect();
+                        let started = Instant::now();
+                        let completion = store.complete(batch.token, &annotated).await.unwrap();
+                        spent += started.elapsed();
+                        assert_eq!(completion.done.len(), batch.articles.len());
+                        host.again(&batch).await;
+                    }
+                    spent
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
+async fn claim(store: &PostgresStore, limit: u32) -> Batch {
+    let batch = store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap();
+    assert_eq!(batch.articles.len(), limit as usize, "the queue is too short: PENDING is too small");
+    batch
+}
+
+fn ids(batch: &Batch) -> Vec<ArticleId> {
+    batch.articles.iter().map(|article| article.id.clone()).collect()
+}
