@@ -188,9 +188,12 @@ class Bench:
         return {"start": start, "daemon": daemon, "round-trips": round_trips, "accuracy": accuracy, "peak": peak, "claim": claim}
 
     def ceilings(self, rounds: Rounds) -> None:
-        """To each ratio that misses its target: what the kernel's peak would make of it, were nothing else to be computed."""
+        """To each ratio that misses its target: what the kernel's peak would make of it, were nothing else to be computed. To the one of
+        two workers over one: what this machine's second core adds to the bare kernel."""
         found = self.seen.get("peak")
         for row in self.rows:
+            if found and row.name == "workers":
+                row.note = f"the bare kernel, which shares nothing: {found['peak_of_all_threads_over_one']:.2f}×"
             above, below = RATIOS.get(row.name, (None, None))
             if found and (above, below) != SELF and above == SELF[0] and below in rounds.outcomes and row.verdict == "not met":
                 row.note = f"at the kernel's peak, with nothing else to compute: {found['words_per_second_at_peak'] / rounds.speed(below):.1f}×"

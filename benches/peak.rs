@@ -1,5 +1,5 @@
 //! How much of the processor's peak of byte products the network reaches: the bare kernel and the whole engine in turn, on every
-//! core at once, so that a slow minute meets both. The kernel's products are of the model's own largest shape, their bytes in the
+//! core at once, so that a slow minute meets both; and the bare kernel on one core, which tells what the others add on this machine. The kernel's products are of the model's own largest shape, their bytes in the
 //! caches; the engine's are those that the model needs for its real tokens, by its configuration, over all the time of a call:
 //! tokenizing, attention, norms and decoding included.
 //!
@@ -59,6 +59,8 @@ impl Shape {
 
 /// One thread's turns: products a second of the kernel and of the engine, words a second, and products a word.
 struct Turn {
+    /// While the other threads wait; 0 but on the first.
+    alone: f64,
     kernel: f64,
     engine: f64,
     words: f64,
@@ -94,7 +96,7 @@ fn main() -> anyhow::Result<()> {
                 scope.spawn(move || {
                     let mut engine = factory.build()?;
                     engine.annotate(&texts[..texts.len().min(16)], &Progress::default())?;
-                    (0..arguments.rounds).map(|_| turn(kernels, engine.as_mut(), &texts, shape, barrier)).collect()
+                    (0..arguments.rounds).map(|_| turn(kernels, engine.as_mut(), &texts, shape, barrier, thread == 0)).collect()
                 })
             })
             .collect();
@@ -104,6 +106,8 @@ fn main() -> anyhow::Result<()> {
         (0..arguments.rounds).map(|round| turns.iter().map(|thread| of(&thread[round])).sum()).collect()
     };
     let (kernel, engine, words) = (sum(|turn| turn.kernel), sum(|turn| turn.engine), sum(|turn| turn.words));
+    let alone = sum(|turn| turn.alone);
+    let scaling: Vec<f64> = kernel.iter().zip(&alone).map(|(all, one)| all / one).collect();
     let shares: Vec<f64> = engine.iter().zip(&kernel).map(|(engine, kernel)| engine / kernel).collect();
     let products_a_word = turns[0][0].products_a_word;
     let report = serde_json::json!({
@@ -113,6 +117,7 @@ fn main() -> anyhow::Result<()> {
         "lowest_share": shares.iter().copied().fold(f64::INFINITY, f64::min),
         "highest_share": shares.iter().copied().fold(0.0, f64::max),
         "peak_products_per_second": median(&kernel),
+        "peak_of_all_threads_over_one": median(&scaling),
         "engine_products_per_second": median(&engine),
         "engine_words_per_second": median(&words),
         "products_per_word": products_a_word,
@@ -122,7 +127,16 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn turn(kernels: Kernels, engine: &mut dyn NerEngine, texts: &[&str], shape: &Shape, barrier: &Barrier) -> anyhow::Result<Turn> {
+fn turn(
+    kernels: Kernels,
+    engine: &mut dyn NerEngine,
+    texts: &[&str],
+    shape: &Shape,
+    barrier: &Barrier,
+    first: bool,
+) -> anyhow::Result<Turn> {
+    barrier.wait();
+    let alone = if first { bare_kernel(kernels, shape) } else { 0.0 };
     barrier.wait();
     let kernel = bare_kernel(kernels, shape);
     barrier.wait();
@@ -130,7 +144,13 @@ fn turn(kernels: Kernels, engine: &mut dyn NerEngine, texts: &[&str], shape: &Sh
     let work = engine.annotate(texts, &Progress::default())?.work;
     let seconds = begin.elapsed().as_secs_f64();
     let products = shape.products(work.content_tokens, work.words);
-    Ok(Turn { kernel, engine: products / seconds, words: work.words as f64 / seconds, products_a_word: products / work.words as f64 })
+    Ok(Turn {
+        alone,
+        kernel,
+        engine: products / seconds,
+        words: work.words as f64 / seconds,
+        products_a_word: products / work.words as f64,
+    })
 }
 
 /// Products a second of the kernel alone.
