@@ -1,0 +1,134 @@
+//! Text as names are compared: case, accents, and the many forms of quotes, dashes and spaces folded to one. Every byte of the
+//! folded text knows its place in the source. Pure.
+
+use unicode_normalization::char::decompose_compatible;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+/// A folded text.
+#[derive(Clone, Debug, Default)]
+pub struct Folded {
+    pub text: String,
+    /// For each byte of the folded text, and its end, the code point of the source that it came from.
+    points: Vec<u32>,
+}
+
+impl Folded {
+    /// Folds a text; runs of white space become one space, those at the ends none.
+    pub fn new(source: &str) -> Self {
+        let mut folded = Self { text: String::with_capacity(source.len()), points: Vec::with_capacity(source.len() + 1) };
+        let (mut gap, mut end) = (false, 0);
+        for (point, c) in source.chars().enumerate() {
+            let point = u32::try_from(point).unwrap_or(u32::MAX);
+            if is_space(c) {
+                gap = true;
+                continue;
+            }
+            if gap && !folded.text.is_empty() {
+                folded.push(' ', end);
+            }
+            gap = false;
+            folded.fold(c, point);
+            end = point + 1;
+        }
+        folded.points.push(end);
+        folded
+    }
+
+    /// Where a span of bytes of the folded text lies in the source, in code points.
+    pub fn source(&self, begin: usize, end: usize) -> std::ops::Range<usize> {
+        let last = end.checked_sub(1).map_or(0, |last| self.points[last] as usize + 1);
+        self.points[begin] as usize..last.max(self.points[begin] as usize)
+    }
+
+    /// Whether a span neither begins nor ends inside a word.
+    pub fn is_whole(&self, begin: usize, end: usize) -> bool {
+        let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let (before, after) = (self.text[..begin].chars().next_back(), self.text[end..].chars().next());
+        let (first, last) = (self.text[begin..].chars().next(), self.text[..end].chars().next_back());
+        !(inside(before) && inside(first)) && !(inside(last) && inside(after))
+    }
+
+    fn fold(&mut self, c: char, point: u32) {
+        match c {
+            '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '\u{02bc}' | '\u{ff07}' | '`' | '\u{b4}' => self.push('\'', point),
+            '\u{201c}' | '\u{201d}' | '\u{201f}' | '\u{ff02}' => self.push('"', point),
+            '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => self.push('-', point),
+            // Soft hyphens and zero-width characters are not seen.
+            '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' => {}
+            ' '..='~' => self.push(c.to_ascii_lowercase(), point),
+            _ => {
+                for lower in c.to_lowercase() {
+                    decompose_compatible(lower, |part| {
+                        if part.general_category() != GeneralCategory::NonspacingMark {
+                            self.push(part, point);
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, c: char, point: u32) {
+        self.text.push(c);
+        self.points.resize(self.text.len(), point);
+    }
+}
+
+/// Python's white space has four separators more than Unicode's property.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn forms_of_one_name_are_one() {
+        for (text, folded) in [
+            ("St. Mary’s Hospital", "st. mary's hospital"),
+            ("Smith–Cotton\u{a0}High  School", "smith-cotton high school"),
+            ("Boone\nHospital ", "boone hospital"),
+            ("Café Berlin", "cafe berlin"),
+            ("Cafe\u{301} Berlin", "cafe berlin"),
+            ("北京", "北京"),
+            ("МОСКВА", "москва"),
+        ] {
+            assert_eq!(Folded::new(text).text, folded, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_found_again_in_the_source() {
+        let source = "  At the Café  Berlin’s door";
+        let folded = Folded::new(source);
+        let begin = folded.text.find("cafe berlin").unwrap();
+        let span = folded.source(begin, begin + "cafe berlin".len());
+        assert_eq!(source.chars().skip(span.start).take(span.len()).collect::<String>(), "Café  Berlin");
+    }
+
+    #[test]
+    fn words_are_whole() {
+        let folded = Folded::new("targeted at Target's door by Hy-Vee");
+        let whole = |begin: usize, name: &str| folded.is_whole(begin, begin + name.len());
+        assert!(!whole(0, "target"));
+        assert!(whole(folded.text.rfind("target").unwrap(), "target"));
+        assert!(whole(folded.text.find("hy-vee").unwrap(), "hy-vee"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_span_lies_in_the_source(source in any::<String>()) {
+            let folded = Folded::new(&source);
+            let length = source.chars().count();
+            let places: Vec<usize> = folded.text.char_indices().map(|(at, _)| at).chain([folded.text.len()]).collect();
+            let mut before = 0;
+            for pair in places.windows(2) {
+                let span = folded.source(pair[0], pair[1]);
+                prop_assert!(span.start >= before && span.end <= length && span.start < span.end);
+                before = span.start;
+            }
+        }
+    }
+}
