@@ -107,9 +107,12 @@ impl Bench {
             store.release(batch.token, &ids).await.unwrap();
             return;
         }
-        let entities = vec![Entity { text: "Boone County".to_owned(), label: "LOC".into(), start: 0, end: 12, score: 0.9 }];
-        let annotated: Vec<AnnotatedArticle> =
-            batch.articles.iter().map(|article| AnnotatedArticle { article: article.clone(), entities: entities.clone() }).collect();
+        let mentions = vec![Entity { text: "Boone County".to_owned(), label: "LOC".into(), start: 0, end: 12, score: 0.9 }.into()];
+        let annotated: Vec<AnnotatedArticle> = batch
+            .articles
+            .iter()
+            .map(|article| AnnotatedArticle { article: article.clone(), mentions: mentions.clone(), gazetteer: None })
+            .collect();
         assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), ids.len());
         let ids: Vec<&str> = ids.iter().map(ArticleId::as_str).collect();
         let sources: Vec<&str> = batch.articles.iter().map(|article| article.source.as_str()).collect();

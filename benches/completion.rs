@@ -38,7 +38,8 @@ async fn main() -> ExitCode {
             .enumerate()
             .map(|(place, article)| AnnotatedArticle {
                 article: article.clone(),
-                entities: (0..names).map(|number| entity((round * 64 + place) * 7 + number * 131)).collect(),
+                mentions: (0..names).map(|number| entity((round * 64 + place) * 7 + number * 131).into()).collect(),
+                gazetteer: None,
             })
             .collect();
         let started = Instant::now();

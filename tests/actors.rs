@@ -181,7 +181,7 @@ async fn every_article_is_committed_once() {
     rig.until("all done", |rig| rig.store.done_count() == 100).await;
     for (n, (id, _)) in articles.iter().enumerate() {
         let (times, entities) = rig.store.done(id).unwrap();
-        assert_eq!((times, entities[0].text.as_str()), (1, format!("Name{n}").as_str()));
+        assert_eq!((times, entities[0].entity.text.as_str()), (1, format!("Name{n}").as_str()));
     }
     rig.until("settled", |rig| rig.ledger.articles() == 0).await;
     assert_eq!(rig.permits.available(), 4, "every permit came back");
@@ -217,7 +217,7 @@ async fn articles_of_a_known_text_are_completed_without_a_worker() {
     rig.store.add_hashed("fourth", "Ann spoke", Some("h"));
     rig.store.add_hashed("fifth", "Bob spoke", Some("i"));
     rig.until("both", |rig| rig.store.done_count() == 5 && rig.ledger.articles() == 0).await;
-    assert_eq!(rig.store.done("fifth").unwrap().1[0].text, "Bob");
+    assert_eq!(rig.store.done("fifth").unwrap().1[0].entity.text, "Bob");
     assert_eq!(rig.metric("nerd_cache_hits_total{kind=\"database\"}"), 3.0);
     assert_eq!(rig.permits.available(), 2);
 }

@@ -23,7 +23,7 @@ fn ids(articles: &[ClaimedArticle]) -> Vec<ArticleId> {
 }
 
 fn annotated(articles: &[ClaimedArticle]) -> Vec<AnnotatedArticle> {
-    articles.iter().map(|article| AnnotatedArticle { article: article.clone(), entities: vec![] }).collect()
+    articles.iter().map(|article| AnnotatedArticle { article: article.clone(), mentions: vec![], gazetteer: None }).collect()
 }
 
 /// Articles in the queue; of more than 500, some share a text.

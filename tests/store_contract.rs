@@ -123,7 +123,7 @@ fn all_ids(batch: &Batch) -> Vec<ArticleId> {
 
 fn annotated(article: &ClaimedArticle) -> AnnotatedArticle {
     let entity = Entity { text: "Ann Lee".to_owned(), label: "PERSON".into(), start: 0, end: 7, score: 0.9 };
-    AnnotatedArticle { article: article.clone(), entities: vec![entity] }
+    AnnotatedArticle { article: article.clone(), mentions: vec![entity.into()], gazetteer: None }
 }
 
 fn rejection(article: &ClaimedArticle, weight: u32) -> Rejection {
@@ -272,7 +272,7 @@ async fn the_same_text_gets_a_copy(f: &Fixture) {
 async fn nothing_found_is_copied_too(f: &Fixture) {
     f.add_text("a", WIRE, Some("h")).await;
     let batch = f.claim(1).await;
-    let nothing = AnnotatedArticle { article: batch.articles[0].clone(), entities: vec![] };
+    let nothing = AnnotatedArticle { article: batch.articles[0].clone(), mentions: vec![], gazetteer: None };
     f.store().complete(batch.token, &[nothing]).await.unwrap();
     f.add_text("b", WIRE, Some("h")).await;
     assert_eq!(f.reuse_all().await, ["b"]);

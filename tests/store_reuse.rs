@@ -34,7 +34,8 @@ async fn complete_all(store: &dyn ArticleStore) {
         .iter()
         .map(|article| AnnotatedArticle {
             article: article.clone(),
-            entities: vec![entity("Ann Lee", "PERSON", 0), entity("Boone County", "LOC", 11)],
+            mentions: vec![entity("Ann Lee", "PERSON", 0).into(), entity("Boone County", "LOC", 11).into()],
+            gazetteer: None,
         })
         .collect();
     assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), annotated.len());
@@ -80,7 +81,10 @@ async fn the_sentinel_is_copied() {
     let store = database.store();
     database.article("a", "nothing").await;
     let batch = claim(store.as_ref(), 1).await;
-    store.complete(batch.token, &[AnnotatedArticle { article: batch.articles[0].clone(), entities: vec![] }]).await.unwrap();
+    store
+        .complete(batch.token, &[AnnotatedArticle { article: batch.articles[0].clone(), mentions: vec![], gazetteer: None }])
+        .await
+        .unwrap();
     database.article("b", "nothing").await;
     assert_eq!(reuse_all(store.as_ref()).await, ["b"]);
     assert_eq!(database.count("article_entities WHERE article_id = 'b' AND entity_label = 'SENTINEL'").await, 1);

@@ -66,7 +66,10 @@ impl Job {
         let mut sorted = Sorted::default();
         for (article, result) in self.articles.into_iter().zip(results) {
             match result {
-                Ok(entities) => sorted.annotated.push(AnnotatedArticle { article, entities }),
+                Ok(entities) => {
+                    let mentions = entities.into_iter().map(Into::into).collect();
+                    sorted.annotated.push(AnnotatedArticle { article, mentions, gazetteer: None });
+                }
                 Err(error) => sorted.rejected.push(Rejection { article, error: error.0, weight: 1 }),
             }
         }

@@ -4,8 +4,10 @@ pub mod article;
 pub mod category;
 pub mod compute;
 pub mod entity;
+pub mod gazetteer;
 pub mod norm;
 
 pub use article::{ArticleId, Batch, ClaimToken, ClaimedArticle, Rejection};
 pub use compute::{DeviceChoice, PrecisionChoice};
-pub use entity::{AnnotatedArticle, Entity};
+pub use entity::{AnnotatedArticle, Entity, Mention, Origin};
+pub use gazetteer::{GazetteerMatch, GazetteerRow, GazetteerVersion, ScopeKey};

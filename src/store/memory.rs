@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{ArticleStore, Backlog, ClaimRequest, Completion, LoadRecord, RejectionOutcome, RetryPolicy, StoreError, SweepOutcome};
 use crate::backoff::Backoff;
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, Entity, Rejection};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, Mention, Rejection};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -23,7 +23,7 @@ enum State {
 /// What was written for an article.
 struct Written {
     times: u64,
-    entities: Vec<Entity>,
+    mentions: Vec<Mention>,
     text_hash: Option<String>,
 }
 
@@ -46,21 +46,21 @@ struct Tables {
 
 impl Tables {
     /// What was written for another article of the same text and hash, with that hash.
-    fn twin(&self, id: &ArticleId) -> Option<(Vec<Entity>, String)> {
+    fn twin(&self, id: &ArticleId) -> Option<(Vec<Mention>, String)> {
         let (text, hash) = self.texts.get(id)?;
         let hash = hash.as_ref()?;
         let same = |other: &ArticleId| {
             other != id && !self.jobs.contains_key(other) && self.texts.get(other) == Some(&(text.clone(), Some(hash.clone())))
         };
         let twin = self.done.iter().find(|(other, written)| same(other) && written.text_hash.as_ref() == Some(hash))?;
-        Some((twin.1.entities.clone(), hash.clone()))
+        Some((twin.1.mentions.clone(), hash.clone()))
     }
 
-    fn write(&mut self, id: &ArticleId, entities: &[Entity], text_hash: Option<String>, completion: &mut Completion) {
+    fn write(&mut self, id: &ArticleId, mentions: &[Mention], text_hash: Option<String>, completion: &mut Completion) {
         self.jobs.remove(id);
         let times = self.done.get(id).map_or(0, |written| written.times) + 1;
-        self.done.insert(id.clone(), Written { times, entities: entities.to_vec(), text_hash });
-        completion.rows += entities.len().max(1) as u64;
+        self.done.insert(id.clone(), Written { times, mentions: mentions.to_vec(), text_hash });
+        completion.rows += mentions.len().max(1) as u64;
         completion.done.push(id.clone());
     }
 }
@@ -109,9 +109,9 @@ impl MemoryStore {
         self.away.store(away, Ordering::SeqCst);
     }
 
-    /// How often an article's rows were written, and its entities as of the last time.
-    pub fn done(&self, id: &str) -> Option<(u64, Vec<Entity>)> {
-        self.lock().done.get(&ArticleId::new(id)).map(|written| (written.times, written.entities.clone()))
+    /// How often an article's rows were written, and its mentions as of the last time.
+    pub fn done(&self, id: &str) -> Option<(u64, Vec<Mention>)> {
+        self.lock().done.get(&ArticleId::new(id)).map(|written| (written.times, written.mentions.clone()))
     }
 
     /// Articles completed so far.
@@ -191,7 +191,7 @@ impl ArticleStore for MemoryStore {
         for annotated in articles {
             let id = &annotated.article.id;
             if tables.jobs.get(id).is_some_and(|job| holds(job, token)) {
-                tables.write(id, &annotated.entities, annotated.article.text_hash.clone(), &mut completion);
+                tables.write(id, &annotated.mentions, annotated.article.text_hash.clone(), &mut completion);
             } else {
                 completion.lease_lost.push(id.clone());
             }
