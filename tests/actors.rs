@@ -100,6 +100,7 @@ impl Rig {
                 restart_window: Duration::from_secs(600),
                 stall_timeout: Duration::from_secs(60),
                 own_threads: setting.own_threads,
+                prepare: nerd::domain::rot47::decode,
             },
             PoolParts {
                 factory: factory.clone(),

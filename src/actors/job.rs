@@ -1,10 +1,11 @@
 //! Pure: a batch on its way through the pool, split when it fails or is shared, sorted when it returns.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::in_flight::InFlight;
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, Entity, Rejection};
+use crate::domain::rot47::{Decoded, Prepare};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, Entity, Mention, Rejection};
 use crate::engine::TextError;
 
 /// Articles of the smallest piece that a batch is cut into so that all workers have some.
@@ -15,6 +16,8 @@ pub struct Job {
     pub token: ClaimToken,
     pub articles: Vec<ClaimedArticle>,
     pub in_flight: Arc<InFlight>,
+    /// Of articles whose text is read otherwise than it is stored, where everything was.
+    decoded: Arc<HashMap<ArticleId, Decoded>>,
 }
 
 /// What became of a job's articles.
@@ -26,8 +29,16 @@ pub struct Sorted {
 }
 
 impl Job {
-    pub fn new(batch: Batch, in_flight: Arc<InFlight>) -> Self {
-        Self { token: batch.token, articles: batch.articles, in_flight }
+    /// The texts are prepared here, once, whoever reads them and how often.
+    pub fn new(mut batch: Batch, in_flight: Arc<InFlight>, prepare: Prepare) -> Self {
+        let mut all = HashMap::new();
+        for article in &mut batch.articles {
+            if let Some(decoded) = prepare(&article.text) {
+                article.text = decoded.text.clone();
+                all.insert(article.id.clone(), decoded);
+            }
+        }
+        Self { token: batch.token, articles: batch.articles, in_flight, decoded: Arc::new(all) }
     }
 
     pub fn texts(&self) -> Vec<Arc<str>> {
@@ -40,7 +51,7 @@ impl Job {
             return Err(self);
         }
         let second = self.articles.split_off(self.articles.len() / 2);
-        let second = Self { token: self.token, articles: second, in_flight: self.in_flight.clone() };
+        let second = Self { token: self.token, articles: second, in_flight: self.in_flight.clone(), decoded: self.decoded.clone() };
         Ok((self, second))
     }
 
@@ -67,7 +78,11 @@ impl Job {
         for (article, result) in self.articles.into_iter().zip(results) {
             match result {
                 Ok(entities) => {
-                    let mentions = entities.into_iter().map(Into::into).collect();
+                    let placed = |mention: Mention| match self.decoded.get(&article.id) {
+                        Some(read) => mention.placed(read),
+                        None => mention,
+                    };
+                    let mentions = entities.into_iter().map(Mention::from).map(placed).collect();
                     sorted.annotated.push(AnnotatedArticle { article, mentions, gazetteer: None });
                 }
                 Err(error) => sorted.rejected.push(Rejection { article, error: error.0, weight: 1 }),
@@ -93,6 +108,7 @@ mod tests {
     use super::*;
     use crate::actors::in_flight::Ledger;
     use crate::actors::permits::Permits;
+    use crate::domain::rot47;
     use crate::metrics::Metrics;
 
     async fn jobs(sizes: &[usize]) -> VecDeque<Job> {
@@ -114,7 +130,7 @@ mod tests {
                 })
                 .collect();
             let in_flight = InFlight::new(token, size, permits.acquire().await, Ledger::new(), Metrics::new());
-            jobs.push_back(Job { token, articles, in_flight });
+            jobs.push_back(Job::new(Batch { token, articles }, in_flight, rot47::decode));
         }
         jobs
     }

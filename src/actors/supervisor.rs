@@ -19,6 +19,7 @@ use super::permits::Permits;
 use super::slot::{Slot, State};
 use super::worker::Worker;
 use crate::backoff::{Backoff, Intensity};
+use crate::domain::rot47::Prepare;
 use crate::engine::{Annotation, EngineFactory, Progress};
 use crate::memory;
 use crate::metrics::Metrics;
@@ -37,6 +38,8 @@ pub struct PoolOptions {
     pub stall_timeout: Duration,
     /// Workers on threads of their own. Tests put scripted ones on the test's thread, so that the paused clock rules them too.
     pub own_threads: bool,
+    /// What becomes of a text before it is read.
+    pub prepare: Prepare,
 }
 
 /// Who this process is, for the ledger's rows.
@@ -383,7 +386,7 @@ impl Handler<Assign> for PoolSupervisor {
     type Result = ();
 
     fn handle(&mut self, message: Assign, ctx: &mut Context<Self>) {
-        let job = Job::new(message.batch, message.in_flight);
+        let job = Job::new(message.batch, message.in_flight, self.options.prepare);
         if self.draining {
             let (token, in_flight) = (job.token, job.in_flight.clone());
             self.persist(token, job.release(), in_flight);

@@ -101,6 +101,7 @@ impl Daemon {
                 restart_window: settings.supervision.restart_window,
                 stall_timeout: settings.supervision.stall_timeout,
                 own_threads: true,
+                prepare: super::preparation(settings),
             },
             PoolParts {
                 factory,

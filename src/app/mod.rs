@@ -9,6 +9,9 @@ use uuid::Uuid;
 use crate::actors::fatal::{Cause, Fatal, FatalError};
 use crate::actors::health::Health;
 use crate::actors::poller::Span;
+use crate::compat;
+use crate::domain::Compat;
+use crate::domain::rot47::{self, Prepare};
 use crate::engine::{CachedFactory, EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory, is_accelerator};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -84,6 +87,16 @@ pub fn store_options(settings: &Settings, model: Option<&ModelInfo>) -> StoreOpt
         },
         discovery_chunk: settings.discovery.chunk_articles,
         extractor_version: version.replace("{sha256}", sha256).replace("{version}", env!("CARGO_PKG_VERSION")),
+        rules: settings.output.rules.clone(),
+    }
+}
+
+/// What becomes of a text before it is read.
+pub fn preparation(settings: &Settings) -> Prepare {
+    match (settings.text.decode_rot47, settings.output.rules.compat) {
+        (false, _) => |_| None,
+        (true, Compat::Mended) => rot47::decode,
+        (true, Compat::Strict) => compat::decode_rot47,
     }
 }
 

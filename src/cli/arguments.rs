@@ -43,6 +43,9 @@ pub struct Arguments {
     /// auto, int8, bf16 or f32
     #[arg(long, global = true, value_name = "PRECISION")]
     pub precision: Option<String>,
+    /// mended or strict: whose rules rows are made by
+    #[arg(long, global = true, value_name = "RULES")]
+    pub compat: Option<String>,
     /// error, warn, info, debug or trace
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -180,6 +183,7 @@ impl Arguments {
             ("engine.workers", &self.workers),
             ("engine.device", &self.device),
             ("engine.precision", &self.precision),
+            ("output.compat", &self.compat),
             ("log.level", &self.log_level),
         ];
         all.extend(named.iter().filter_map(|(key, value)| Some(((*key).to_owned(), (*value).clone()?))));

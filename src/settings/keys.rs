@@ -1,4 +1,6 @@
-//! The table of configuration keys: name, default, what it means, how its text becomes a value.
+//! The table of configuration keys: name, default, what it means, how its text becomes a value. Those of the rows are in `output`.
+
+mod output;
 
 use std::time::Duration;
 
@@ -30,6 +32,7 @@ impl Shape {
 }
 
 /// One configuration key.
+#[derive(Clone, Copy)]
 pub struct Key {
     /// `section.name`, as in the file.
     pub name: &'static str,
@@ -39,7 +42,7 @@ pub struct Key {
     /// Environment variables understood besides `NERD_SECTION_NAME`: those of the step that nerd replaces.
     pub aliases: &'static [&'static str],
     pub secret: bool,
-    pub(super) set: fn(&mut Settings, &str) -> Result<(), String>,
+    pub(super) set: Set,
 }
 
 impl Key {
@@ -69,7 +72,25 @@ const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_millis(10);
 
 /// Every key, in the order of the README's table.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &joined::<{ RUNNING.len() + output::KEYS.len() + AROUND.len() }>(&[RUNNING, output::KEYS, AROUND]);
+
+/// Lists one after another; the length is theirs in all.
+const fn joined<const LENGTH: usize>(lists: &[&[Key]]) -> [Key; LENGTH] {
+    let mut all = [lists[0][0]; LENGTH];
+    let (mut list, mut at) = (0, 0);
+    while list < lists.len() {
+        let mut place = 0;
+        while place < lists[list].len() {
+            all[at] = lists[list][place];
+            (at, place) = (at + 1, place + 1);
+        }
+        list += 1;
+    }
+    all
+}
+
+/// How articles are claimed, read and tried again.
+const RUNNING: &[Key] = &[
     secret(aliased(
         &["DATABASE_URL"],
         key(
@@ -321,19 +342,10 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    key(
-        "output.extractor_version",
-        "nerd-{model}-{sha256}",
-        Shape::Text,
-        "article_entities.extractor_version; {model}, {sha256} (twelve digits) and {version} are filled in",
-        |s, v| {
-            if v.is_empty() {
-                return Err("is empty".to_owned());
-            }
-            s.output.extractor_version = v.to_owned();
-            Ok(())
-        },
-    ),
+];
+
+/// What is around the work: its face to the outside, its end.
+const AROUND: &[Key] = &[
     key(
         "http.address",
         "127.0.0.1:8080",

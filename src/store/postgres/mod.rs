@@ -29,7 +29,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use super::{
     ArticleStore, Backlog, ClaimRequest, Claimant, Completion, LoadRecord, RejectionOutcome, RetryPolicy, StoreError, SweepOutcome,
 };
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection, RowRules};
 use error::permanent;
 use front::Front;
 use session::{RoundTrips, Session};
@@ -50,6 +50,8 @@ pub struct StoreOptions {
     pub discovery_chunk: u32,
     /// Filled in: names the rows of this model.
     pub extractor_version: String,
+    /// How entities become rows.
+    pub rules: RowRules,
 }
 
 /// The store on PostgreSQL. Made without a connection: a database that is away shows at the first statement.
@@ -61,6 +63,7 @@ pub struct PostgresStore {
     retry: RetryPolicy,
     discovery_chunk: u32,
     extractor_version: String,
+    rules: RowRules,
     statements: Statements,
     front: Mutex<Front>,
     round_trips: RoundTrips,
@@ -90,6 +93,7 @@ impl PostgresStore {
             retry: options.retry.clone(),
             discovery_chunk: options.discovery_chunk,
             extractor_version: options.extractor_version.clone(),
+            rules: options.rules.clone(),
             statements: Statements::new(&options.host_schema),
             front: Mutex::default(),
             round_trips: RoundTrips::default(),
