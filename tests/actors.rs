@@ -129,6 +129,7 @@ impl Rig {
                 store: dyn_store,
                 supervisor: supervisor.clone().recipient(),
                 permits: permits.clone(),
+                scopes: None,
                 ledger: ledger.clone(),
                 health: health.clone(),
                 metrics: metrics.clone(),
