@@ -100,7 +100,6 @@ impl Rig {
                 restart_window: Duration::from_secs(600),
                 stall_timeout: Duration::from_secs(60),
                 own_threads: setting.own_threads,
-                prepare: nerd::domain::rot47::decode,
             },
             PoolParts {
                 factory: factory.clone(),
@@ -125,11 +124,13 @@ impl Rig {
                 poll_interval: Duration::from_secs(2),
                 idle_poll_interval: Duration::from_secs(30),
                 span: Span::Endless,
+                prepare: nerd::domain::rot47::Preparation::DECODE,
             },
             PollParts {
                 store: dyn_store,
                 supervisor: supervisor.clone().recipient(),
                 permits: permits.clone(),
+                scopes: None,
                 ledger: ledger.clone(),
                 health: health.clone(),
                 metrics: metrics.clone(),

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("metrics", 1),
     ("settings", 1),
     ("engine", 2),
+    ("gazetteer", 1),
     ("store", 2),
     ("actors", 3),
     ("http", 4),

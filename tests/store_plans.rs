@@ -108,7 +108,7 @@ async fn explained(database: &Database) -> Vec<(&'static str, Value)> {
     ];
     let cases: Vec<(&'static str, &str, Vec<&str>)> = vec![
         ("complete", &statements.complete, completion),
-        ("reuse", &statements.reuse, vec![&token, &ids, "'v'", "200"]),
+        ("reuse", &statements.reuse, vec![&token, &ids, "'v'", "200", &words]),
         ("renew", &statements.renew, vec![&tokens, "60000"]),
         ("release", &statements.release, vec![&token, &ids]),
         ("reject", &statements.reject, vec![&token, &ids, &words, &numbers, &numbers, "3"]),

@@ -11,7 +11,7 @@ use crate::actors::health::Health;
 use crate::actors::poller::Span;
 use crate::compat;
 use crate::domain::Compat;
-use crate::domain::rot47::{self, Prepare};
+use crate::domain::rot47::Preparation;
 use crate::engine::{CachedFactory, EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory, is_accelerator};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -92,11 +92,11 @@ pub fn store_options(settings: &Settings, model: Option<&ModelInfo>) -> StoreOpt
 }
 
 /// What becomes of a text before it is read.
-pub fn preparation(settings: &Settings) -> Prepare {
-    match (settings.text.decode_rot47, settings.output.rules.compat) {
-        (false, _) => |_| None,
-        (true, Compat::Mended) => rot47::decode,
-        (true, Compat::Strict) => compat::decode_rot47,
+pub fn preparation(settings: &Settings, compat: Compat) -> Preparation {
+    match (settings.text.decode_rot47, compat) {
+        (false, _) => Preparation::NONE,
+        (true, Compat::Mended) => Preparation::DECODE,
+        (true, Compat::Strict) => Preparation(compat::decode_rot47),
     }
 }
 

@@ -35,8 +35,9 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Of rows in the order of their ids.
-    pub fn new(rows: &[GazetteerRow]) -> Self {
+    /// Of rows in any order: that of their ids decides.
+    pub fn new(mut rows: Vec<GazetteerRow>) -> Self {
+        rows.sort_by(|one, two| one.id.cmp(&two.id));
         let mut scope = Self { compares: rows.len() < MOST_COMPARED, ..Self::default() };
         for (place, row) in rows.iter().enumerate() {
             let name_norm = row.name_norm.as_deref().unwrap_or_default();
@@ -67,6 +68,26 @@ impl Scope {
         scope.lengths = lengths.into_iter().collect();
         scope.lengths.sort_unstable_by(|a, b| b.cmp(a));
         scope
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Bytes that it occupies, about.
+    pub fn bytes(&self) -> usize {
+        // A text's characters, and what lies around them: pointer, length, place in a table.
+        let text = |length: usize| length + 48;
+        let rows: usize = self.rows.iter().map(|row| 2 * text(row.id.len() + row.name.len())).sum();
+        let names: usize = self.names.keys().map(|name| text(name.len())).sum();
+        let keys: usize = self.keys.iter().map(|(key, _)| 2 * text(key.len())).sum();
+        let categories: usize = self.categories.keys().map(|name| 2 * text(name.len())).sum();
+        size_of::<Self>() + rows + names + keys + categories
     }
 
     fn add_name(&mut self, text: &str, label: &'static str) {
@@ -188,7 +209,7 @@ mod tests {
     /// Text, label and origin of each mention.
     fn found(rows: &[GazetteerRow], text: &str, entities: Vec<Entity>) -> Vec<String> {
         let shown = |mention: &Mention| format!("{} {} {}", mention.entity.label, mention.entity.text, mention.origin.name());
-        Scope::new(rows).mentions(text, entities).iter().map(shown).collect()
+        Scope::new(rows.to_vec()).mentions(text, entities).iter().map(shown).collect()
     }
 
     /// Observed on the replaced step.
@@ -243,7 +264,7 @@ mod tests {
     fn a_known_name_has_its_category_whatever_the_label() {
         let text = "Faurot Field on Friday";
         let rows = [row("a", "Faurot Field", None, "sports"), row("b", "Friday", None, "businesses"), row("c", "FRIDAY", None, "schools")];
-        let mentions = Scope::new(&rows).mentions(text, vec![entity(text, "Faurot Field", "PERSON"), entity(text, "Friday", "DATE")]);
+        let mentions = Scope::new(rows.to_vec()).mentions(text, vec![entity(text, "Faurot Field", "PERSON"), entity(text, "Friday", "DATE")]);
         assert_eq!(mentions[0].category, Some(Category::new("institution", Some("sports"))));
         assert_eq!(mentions[1].category, Some(Category::new("business", None)), "the first row's");
         assert_eq!(mentions[1].matched.as_ref().map(|matched| &*matched.id), Some("b"));
@@ -253,7 +274,7 @@ mod tests {
     #[test]
     fn every_entity_is_matched_with_the_most_similar_name() {
         let matched = |rows: &[GazetteerRow], name: &str| {
-            let mentions = Scope::new(rows).mentions(name, vec![entity(name, name, "PERSON")]);
+            let mentions = Scope::new(rows.to_vec()).mentions(name, vec![entity(name, name, "PERSON")]);
             mentions[0].matched.as_ref().map(|matched| (matched.id.to_string(), (matched.score * 1000.0).round() / 1000.0))
         };
         let all = rows(&["Boone County Library", "Columbiana", "Jefferson City Park", "aaaaaaaaaaaaaaaaaccc"]);

@@ -48,8 +48,21 @@ impl Decoded {
     }
 }
 
-/// What becomes of a text before it is read; `None`: it is read as it is stored.
-pub type Prepare = fn(&str) -> Option<Decoded>;
+/// What becomes of a text before it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Preparation(pub fn(&str) -> Option<Decoded>);
+
+impl Preparation {
+    /// Every text is read as it is stored.
+    pub const NONE: Self = Self(|_| None);
+    /// Scrambled paragraphs are made readable.
+    pub const DECODE: Self = Self(decode);
+
+    /// The text as it is read; `None`: as it is stored.
+    pub fn read(self, text: &str) -> Option<Decoded> {
+        self.0(text)
+    }
+}
 
 /// A character and its place in the stored text.
 type Placed = (char, u32);

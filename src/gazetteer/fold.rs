@@ -1,7 +1,7 @@
 //! Text as names are compared: case, accents, and the many forms of quotes, dashes and spaces folded to one. Every byte of the
 //! folded text knows its place in the source. Pure.
 
-use unicode_normalization::char::decompose_compatible;
+use unicode_normalization::char::{decompose_canonical, decompose_compatible};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 /// A folded text.
@@ -42,10 +42,10 @@ impl Folded {
 
     /// Whether a span neither begins nor ends inside a word.
     pub fn is_whole(&self, begin: usize, end: usize) -> bool {
-        let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !is_unspaced(c));
         let (before, after) = (self.text[..begin].chars().next_back(), self.text[end..].chars().next());
         let (first, last) = (self.text[begin..].chars().next(), self.text[..end].chars().next_back());
-        !(inside(before) && inside(first)) && !(inside(last) && inside(after))
+        !(inside(before) && inside(first) || inside(last) && inside(after))
     }
 
     fn fold(&mut self, c: char, point: u32) {
@@ -58,11 +58,16 @@ impl Folded {
             ' '..='~' => self.push(c.to_ascii_lowercase(), point),
             _ => {
                 for lower in c.to_lowercase() {
-                    decompose_compatible(lower, |part| {
-                        if part.general_category() != GeneralCategory::NonspacingMark {
+                    let push = |part| {
+                        if !is_mark(part) {
                             self.push(part, point);
                         }
-                    });
+                    };
+                    match lower {
+                        // Ligatures, and letters as wide as ideographs. Other compatible forms are not the same: a trade mark's sign is no "tm".
+                        '\u{fb00}'..='\u{fb06}' | '\u{ff01}'..='\u{ff5e}' => decompose_compatible(lower, push),
+                        _ => decompose_canonical(lower, push),
+                    }
                 }
             }
         }
@@ -72,6 +77,32 @@ impl Folded {
         self.text.push(c);
         self.points.resize(self.text.len(), point);
     }
+}
+
+/// The name as it is compared with other names: folded, and whatever is neither letter, digit, apostrophe nor dash a space. For
+/// ASCII this is the host's own normal form, so similarities are the host's; accents and other scripts are not lost.
+pub fn key_of(name: &str) -> String {
+    let mut key = String::with_capacity(name.len());
+    for c in Folded::new(name).text.chars() {
+        match c {
+            '\'' | '-' => key.push(c),
+            _ if c.is_alphanumeric() => key.push(c),
+            _ if !key.is_empty() && !key.ends_with(' ') => key.push(' '),
+            _ => {}
+        }
+    }
+    key.truncate(key.trim_end().len());
+    key
+}
+
+/// A sign over or under the letter before it.
+pub(super) fn is_mark(c: char) -> bool {
+    !c.is_ascii() && c.general_category() == GeneralCategory::NonspacingMark
+}
+
+/// Scripts that put no spaces between words: every letter may begin one.
+fn is_unspaced(c: char) -> bool {
+    matches!(c, '\u{e00}'..='\u{eff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
 
 /// Python's white space has four separators more than Unicode's property.
@@ -94,9 +125,25 @@ mod tests {
             ("Cafe\u{301} Berlin", "cafe berlin"),
             ("北京", "北京"),
             ("МОСКВА", "москва"),
+            ("ＯＫ Ofﬁce", "ok office"),
+            ("Target™", "target™"),
         ] {
             assert_eq!(Folded::new(text).text, folded, "{text:?}");
         }
+    }
+
+    /// All but the names that the host's form cripples.
+    #[test]
+    fn keys_are_the_hosts_normal_form() {
+        for name in
+            ["New—York’s Finest!!", " St. Louis—County! ", "U.S.", "7-Eleven #1234", "Dave & Buster's", "City_Hall", "A.J.'s", "--", "!"]
+        {
+            assert_eq!(key_of(name), crate::domain::norm::normal_form(name), "{name}");
+        }
+        assert_eq!(
+            ["Café Berlin", "café berlin", "İstanbul Grill", "北京!", "A\u{2011}B Corp"].map(key_of),
+            ["cafe berlin", "cafe berlin", "istanbul grill", "北京", "a-b corp"]
+        );
     }
 
     #[test]
@@ -115,9 +162,18 @@ mod tests {
         assert!(!whole(0, "target"));
         assert!(whole(folded.text.rfind("target").unwrap(), "target"));
         assert!(whole(folded.text.find("hy-vee").unwrap(), "hy-vee"));
+        let folded = Folded::new("在北京的");
+        assert!(folded.is_whole(3, 9), "no spaces to be expected");
     }
 
     proptest! {
+        #[test]
+        fn keys_of_plain_names_are_the_hosts(name in "[ -~\\u{2013}\\u{2014}\\u{2018}\\u{2019}]{0,20}") {
+            // The grave accent is a quote here.
+            prop_assume!(!name.contains('`'));
+            prop_assert_eq!(key_of(&name), crate::domain::norm::normal_form(&name));
+        }
+
         #[test]
         fn every_span_lies_in_the_source(source in any::<String>()) {
             let folded = Folded::new(&source);

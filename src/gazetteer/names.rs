@@ -1,18 +1,18 @@
 //! Every mention of many names in a text, in one pass: an Aho-Corasick automaton (Aho and Corasick, "Efficient string matching",
-//! 1975) over folded names, whole words only; where mentions overlap, the longest name stays, then the leftmost. Pure.
+//! 1975) over folded names, whole words only; where names overlap, the one of most words stays, then the leftmost. Pure.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::fold::Folded;
+use super::fold::{Folded, is_mark};
 
-/// A name's mention in a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mention {
-    /// Code points of the source.
+/// A name's place in a text, code points of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occurrence {
     pub start: usize,
     pub end: usize,
-    /// The caller's number for the name.
-    pub number: u32,
 }
 
 /// Names ready to be looked for.
@@ -22,72 +22,75 @@ pub struct Names {
     patterns: Vec<Pattern>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Pattern {
-    number: u32,
-    words: u32,
-    /// Only where the text has a capital too: a lone word that common words look like.
+    words: u16,
+    /// A lone word of letters with two cases: common words look like it, so only with a capital in the text.
     capital: bool,
 }
 
 impl Names {
-    /// Of names with the caller's numbers; of names that fold alike the first stays. Names without a letter or digit are left out.
-    pub fn new<'a>(names: impl IntoIterator<Item = (&'a str, u32)>) -> Result<Self, aho_corasick::BuildError> {
-        let mut known = std::collections::HashSet::new();
-        let (mut texts, mut patterns) = (Vec::new(), Vec::new());
-        for (name, number) in names {
-            let folded = Folded::new(name).text;
-            let words = words(&folded);
-            if words == 0 || !known.insert(folded.clone()) {
-                continue;
-            }
-            let capital = words == 1 && name.trim().chars().next().is_some_and(char::is_uppercase);
-            texts.push(folded);
-            patterns.push(Pattern { number, words, capital });
-        }
+    /// Names that fold alike are one; those without a letter or digit are left out.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, aho_corasick::BuildError> {
+        let mut texts: Vec<String> = names.into_iter().map(|name| Folded::new(name).text).filter(|folded| words(folded) > 0).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        let patterns = texts
+            .iter()
+            .map(|text| {
+                let words = words(text);
+                Pattern { words: u16::try_from(words).unwrap_or(u16::MAX), capital: words == 1 && text.chars().any(has_cases) }
+            })
+            .collect();
         // Smaller than the full table of transitions by an order of magnitude, and fast enough.
-        let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).match_kind(MatchKind::Standard).build(&texts)?;
+        let automaton = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .match_kind(MatchKind::Standard)
+            .prefilter(false)
+            .build(&texts)?;
         Ok(Self { automaton, patterns })
     }
 
-    /// Mentions in the order of the text, none overlapping another. `source` is what was folded.
-    pub fn mentions(&self, source: &str, folded: &Folded) -> Vec<Mention> {
-        let mut candidates: Vec<(u32, usize, usize, u32)> = Vec::new();
-        let characters: Vec<char> = if self.patterns.is_empty() { Vec::new() } else { source.chars().collect() };
+    /// Where names occur, in the order of the text, none overlapping another. `source`: the characters of what was folded.
+    pub fn occurrences(&self, source: &[char], folded: &Folded) -> Vec<Occurrence> {
+        let mut candidates: Vec<(u16, Occurrence)> = Vec::new();
         for found in self.automaton.find_overlapping_iter(&folded.text) {
-            let pattern = &self.patterns[found.pattern().as_usize()];
             if !folded.is_whole(found.start(), found.end()) {
                 continue;
             }
+            let pattern = self.patterns[found.pattern().as_usize()];
             let place = folded.source(found.start(), found.end());
-            if pattern.capital && !characters[place.start].is_uppercase() {
+            if pattern.capital && !source[place.clone()].iter().any(|c| c.is_uppercase()) {
                 continue;
             }
-            candidates.push((pattern.words, place.start, place.end, pattern.number));
+            let marks = source[place.end..].iter().take_while(|&&c| is_mark(c)).count();
+            candidates.push((pattern.words, Occurrence { start: place.start, end: place.end + marks }));
         }
-        candidates.sort_by_key(|&(words, start, end, number)| (std::cmp::Reverse((words, end - start)), start, number));
-        let mut taken: std::collections::BTreeMap<usize, usize> = std::collections::BTreeMap::new();
-        let mut mentions = Vec::new();
-        for (_, start, end, number) in candidates {
-            let overlaps = taken.range(..end).next_back().is_some_and(|(_, &before)| before > start);
-            if !overlaps {
-                taken.insert(start, end);
-                mentions.push(Mention { start, end, number });
+        candidates.sort_by_key(|(words, place)| (Reverse(*words), place.start, Reverse(place.end)));
+        // Begin and end of what is taken.
+        let mut taken: BTreeMap<usize, usize> = BTreeMap::new();
+        for (_, place) in candidates {
+            if taken.range(..place.end).next_back().is_none_or(|(_, &end)| end <= place.start) {
+                taken.insert(place.start, place.end);
             }
         }
-        mentions.sort_by_key(|mention| mention.start);
-        mentions
+        taken.into_iter().map(|(start, end)| Occurrence { start, end }).collect()
     }
 
     /// Bytes that the automaton occupies.
     pub fn bytes(&self) -> usize {
-        self.automaton.memory_usage() + self.patterns.len() * size_of::<Pattern>()
+        self.automaton.memory_usage() + self.patterns.capacity() * size_of::<Pattern>()
     }
 }
 
 /// Runs of letters and digits.
-fn words(folded: &str) -> u32 {
-    folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count() as u32
+fn words(folded: &str) -> usize {
+    folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count()
+}
+
+/// Whether the folded letter has a capital.
+fn has_cases(c: char) -> bool {
+    c.is_lowercase()
 }
 
 #[cfg(test)]
@@ -95,57 +98,70 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn found(names: &[&str], text: &str) -> Vec<(String, u32)> {
-        let names = Names::new(names.iter().copied().zip(0..)).unwrap();
-        let cut = |mention: &Mention| text.chars().skip(mention.start).take(mention.end - mention.start).collect();
-        names.mentions(text, &Folded::new(text)).iter().map(|mention| (cut(mention), mention.number)).collect()
+    fn found(names: &[&str], text: &str) -> Vec<String> {
+        let source: Vec<char> = text.chars().collect();
+        let occurrences = Names::new(names.iter().copied()).unwrap().occurrences(&source, &Folded::new(text));
+        occurrences.iter().map(|place| source[place.start..place.end].iter().collect()).collect()
     }
 
     #[test]
     fn whole_words_in_any_spelling() {
         let names = ["Boone Hospital", "St. Mary's Hospital", "Smith-Cotton High School", "Target", "Hy-Vee", "Café Berlin"];
-        let text = "At Boone\nHospital and St. Mary’s Hospital, near SMITH–COTTON High School: a targeted Target, Hy-Vee's and Cafe Berlin.";
-        let found: Vec<u32> = found(&names, text).into_iter().map(|(_, number)| number).collect();
-        assert_eq!(found, [0, 1, 2, 3, 4, 5]);
+        let text = "At Boone\nHospital and St. Mary’s Hospital, near SMITH–COTTON High School: a targeted Target, Hy-Vee's and Cafe\u{301} Berlin.";
+        let expected = ["Boone\nHospital", "St. Mary’s Hospital", "SMITH–COTTON High School", "Target", "Hy-Vee", "Cafe\u{301} Berlin"];
+        assert_eq!(found(&names, text), expected);
     }
 
     #[test]
     fn lone_words_need_their_capital() {
-        assert_eq!(found(&["Park", "Target"], "The target was a park."), []);
-        assert_eq!(found(&["Park"], "They met at Park."), [("Park".to_owned(), 0)]);
-        assert_eq!(found(&["MU Health"], "at mu health"), [("mu health".to_owned(), 0)]);
+        assert_eq!(found(&["Park", "Target", "target"], "The target was a park."), [""; 0]);
+        assert_eq!(found(&["park"], "They met at Park."), ["Park"]);
+        assert_eq!(found(&["iHop"], "an iHop, no ihop"), ["iHop"]);
+        assert_eq!(found(&["MU Health"], "at mu health"), ["mu health"]);
+        assert_eq!(found(&["北京"], "在北京的"), ["北京"]);
     }
 
     #[test]
     fn the_longest_then_the_leftmost_stays() {
         let names = ["Columbia", "Columbia Public Library", "Public Library of Boone", "Library of Boone"];
-        assert_eq!(found(&names, "Columbia Public Library of Boone"), [("Columbia".to_owned(), 0), ("Public Library of Boone".to_owned(), 2)]);
-        assert_eq!(found(&names, "Columbia Public Library"), [("Columbia Public Library".to_owned(), 1)]);
-        assert_eq!(found(&["A B", "B C"], "a b c"), [("a b".to_owned(), 0)]);
+        assert_eq!(found(&names, "Columbia Public Library of Boone"), ["Columbia", "Public Library of Boone"]);
+        assert_eq!(found(&names, "Columbia Public Library"), ["Columbia Public Library"]);
+        assert_eq!(found(&["A B", "B Cdefgh"], "a b cdefgh"), ["a b"], "as many words: the leftmost");
+        assert_eq!(found(&["A B", "A B!"], "a b!"), ["a b!"]);
     }
 
     #[test]
-    fn names_that_fold_alike_are_one_and_empty_ones_none() {
-        assert_eq!(found(&["", "  ", "&", "Ha Ha Tonka", "HA HA TONKA"], "Ha Ha Tonka & more"), [("Ha Ha Tonka".to_owned(), 3)]);
-        assert_eq!(found(&["北京"], "在 北京 的"), [("北京".to_owned(), 0)]);
+    fn empty_names_are_none() {
+        assert_eq!(found(&["", "  ", "&", "Ha Ha Tonka", "HA HA TONKA"], "Ha Ha Tonka & more"), ["Ha Ha Tonka"]);
+        assert_eq!(found(&[], "Ha Ha Tonka"), [""; 0]);
     }
 
     proptest! {
         #[test]
-        fn mentions_are_the_names_apart_from_each_other(
+        fn what_is_found_are_names_apart_from_each_other(
             names in prop::collection::vec("[A-Ca-c]{1,3}( [a-c]{1,2}){0,2}", 1..12),
             text in "([a-cA-C]{1,3}|[ ,’\\n]){0,30}",
         ) {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let index = Names::new(names.iter().copied().zip(0..)).unwrap();
-            let mentions = index.mentions(&text, &Folded::new(&text));
-            for pair in mentions.windows(2) {
+            let source: Vec<char> = text.chars().collect();
+            let index = Names::new(names.iter().map(String::as_str)).unwrap();
+            let occurrences = index.occurrences(&source, &Folded::new(&text));
+            for pair in occurrences.windows(2) {
                 prop_assert!(pair[0].end <= pair[1].start);
             }
-            for mention in &mentions {
-                let cut: String = text.chars().skip(mention.start).take(mention.end - mention.start).collect();
-                prop_assert_eq!(Folded::new(&cut).text, Folded::new(names[mention.number as usize]).text);
+            let known: Vec<String> = names.iter().map(|name| Folded::new(name).text).collect();
+            for place in &occurrences {
+                let cut: String = source[place.start..place.end].iter().collect();
+                prop_assert!(known.contains(&Folded::new(&cut).text), "{cut}");
             }
+        }
+
+        /// Whatever else stands around it, a name of several words between spaces is found, or a longer one over it.
+        #[test]
+        fn no_name_is_missed(name in "[a-c]{1,3} [a-c]{1,3}", before in "[a-c ]{0,9}", after in "[a-c ]{0,9}") {
+            let text = format!("{before} {name} {after}");
+            let source: Vec<char> = text.chars().collect();
+            let occurrences = Names::new([name.as_str()]).unwrap().occurrences(&source, &Folded::new(&text));
+            prop_assert!(!occurrences.is_empty());
         }
     }
 }

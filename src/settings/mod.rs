@@ -30,6 +30,7 @@ pub struct Settings {
     pub discovery: Discovery,
     pub retry: Retry,
     pub reuse: Reuse,
+    pub gazetteer: Gazetteer,
     pub supervision: Supervision,
     pub text: Text,
     pub output: Output,
@@ -108,6 +109,16 @@ pub struct Reuse {
     pub memory_bytes: u64,
     /// Whether rows of the same text are copied in the database.
     pub database: bool,
+}
+
+/// How articles are matched with the host's gazetteer.
+#[derive(Clone, Debug, Default)]
+pub struct Gazetteer {
+    pub enabled: bool,
+    /// Bytes that the held indexes may occupy.
+    pub memory_bytes: u64,
+    /// For how long one is used without asking whether its rows have changed.
+    pub refresh: Duration,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -6,6 +6,7 @@ mod complete;
 mod discover;
 mod error;
 mod front;
+mod gazetteer;
 mod lease;
 pub mod ledger;
 pub mod listen;
@@ -27,9 +28,10 @@ use deadpool::managed::QueueMode;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 
 use super::{
-    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, LoadRecord, RejectionOutcome, RetryPolicy, StoreError, SweepOutcome,
+    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, RejectionOutcome, RetryPolicy, Reusable,
+    StoreError, SweepOutcome,
 };
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection, RowRules};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, GazetteerVersion, Rejection, RowRules, ScopeKey};
 use error::permanent;
 use front::Front;
 use session::{RoundTrips, Session};
@@ -136,8 +138,16 @@ impl ArticleStore for PostgresStore {
         self.complete_batch(token, articles).await
     }
 
-    async fn reuse(&self, token: ClaimToken, articles: &[ArticleId]) -> Result<Completion, StoreError> {
+    async fn reuse(&self, token: ClaimToken, articles: &[Reusable]) -> Result<Completion, StoreError> {
         self.copy_known(token, articles).await
+    }
+
+    async fn gazetteer_rows(&self, scope: &ScopeKey) -> Result<Option<GazetteerRows>, StoreError> {
+        self.read_gazetteer(scope).await
+    }
+
+    async fn gazetteer_versions(&self, scopes: &[ScopeKey]) -> Result<Vec<Option<GazetteerVersion>>, StoreError> {
+        self.read_versions(scopes).await
     }
 
     async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError> {
