@@ -23,7 +23,8 @@ struct Rig {
 impl Rig {
     fn new(memory_bytes: u64) -> Self {
         let (store, metrics) = (Arc::new(MemoryStore::new(support::database::policy())), Metrics::new());
-        let scopes = Arc::new(Scopes::new(ScopeOptions { memory_bytes, refresh: REFRESH, compat: Compat::Mended }, store.clone(), metrics.clone()));
+        let scopes =
+            Arc::new(Scopes::new(ScopeOptions { memory_bytes, refresh: REFRESH, compat: Compat::Mended }, store.clone(), metrics.clone()));
         Self { store, metrics, scopes }
     }
 

@@ -118,7 +118,8 @@ impl Daemon {
         )
         .start();
         let gazetteer = &settings.gazetteer;
-        let options = ScopeOptions { memory_bytes: gazetteer.memory_bytes, refresh: gazetteer.refresh, compat: settings.output.rules.compat };
+        let options =
+            ScopeOptions { memory_bytes: gazetteer.memory_bytes, refresh: gazetteer.refresh, compat: settings.output.rules.compat };
         let scopes = gazetteer.enabled.then(|| Arc::new(Scopes::new(options, store.clone(), metrics.clone())));
         let (stop, finished) = (CancellationToken::new(), CancellationToken::new());
         Self {

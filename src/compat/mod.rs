@@ -5,6 +5,7 @@
 //! none), and ORG where the same words are a name under ORG and under FAC (it takes whichever a hash puts first).
 
 mod category;
+pub mod parity;
 mod rot47;
 mod scope;
 mod tokens;

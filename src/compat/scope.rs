@@ -264,7 +264,8 @@ mod tests {
     fn a_known_name_has_its_category_whatever_the_label() {
         let text = "Faurot Field on Friday";
         let rows = [row("a", "Faurot Field", None, "sports"), row("b", "Friday", None, "businesses"), row("c", "FRIDAY", None, "schools")];
-        let mentions = Scope::new(rows.to_vec()).mentions(text, vec![entity(text, "Faurot Field", "PERSON"), entity(text, "Friday", "DATE")]);
+        let mentions =
+            Scope::new(rows.to_vec()).mentions(text, vec![entity(text, "Faurot Field", "PERSON"), entity(text, "Friday", "DATE")]);
         assert_eq!(mentions[0].category, Some(Category::new("institution", Some("sports"))));
         assert_eq!(mentions[1].category, Some(Category::new("business", None)), "the first row's");
         assert_eq!(mentions[1].matched.as_ref().map(|matched| &*matched.id), Some("b"));
