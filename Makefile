@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint bench instructions soak bench-claim bench-completion clean-bench
+.PHONY: help setup build demo clean-demo test lint bench instructions soak bench-claim bench-completion bench-gazetteer clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -43,6 +43,10 @@ bench-claim: setup ## p50 and p99 of a claim, and its plan (ARTICLES=5000000 PEN
 
 bench-completion: setup ## p50 and p99 of a completion, its write-ahead log (the same variables)
 	cargo bench --locked --bench completion
+
+bench-gazetteer: setup ## indexing, memory and matching of gazetteers, and the same step in Python (SCOPES=300 ROWS=8500)
+	cargo bench --locked --bench gazetteer
+	@"$$(benches/peers/setup.sh)" benches/peers/gazetteer_step.py
 
 clean-bench: ## remove the benchmarks' database
 	@[ ! -d .bench/postgres ] || deploy/setup/postgres.sh remove .bench/postgres

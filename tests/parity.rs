@@ -57,7 +57,11 @@ async fn it_shows_what_would_change_and_writes_nothing() {
     let renamed = change(rules, "category", "ORG");
     assert_eq!((renamed["from"].as_str(), renamed["to"].as_str()), (Some("business"), Some("institution")), "{report:#}");
     assert!(renamed["examples"][0].as_str().unwrap().contains("Barbara Foundation"), "{renamed}");
-    assert_eq!(change(rules, "gone", "DATE")["examples"][0], "Friday", "a date is rescued by a shop's name under their rules only: {report:#}");
+    assert_eq!(
+        change(rules, "gone", "DATE")["examples"][0],
+        "Friday",
+        "a date is rescued by a shop's name under their rules only: {report:#}"
+    );
     assert_eq!(rules["labels"]["PERSON"]["same"], 2);
     assert_eq!(report["standing_to_mended"]["labels"]["PERSON"]["same"], 2);
     assert_eq!(change(&report["standing_to_mended"], "new", "LOC")["examples"][0], "Columbia");
@@ -77,5 +81,9 @@ async fn it_is_readable_and_says_when_there_is_nothing_to_compare() {
     }
     let nothing = nerd(&database.url, &["parity", "--source", "nobody"]);
     assert_eq!(nothing.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&nothing.stderr).contains("no article of nobody has rows"), "{}", String::from_utf8_lossy(&nothing.stderr));
+    assert!(
+        String::from_utf8_lossy(&nothing.stderr).contains("no article of nobody has rows"),
+        "{}",
+        String::from_utf8_lossy(&nothing.stderr)
+    );
 }

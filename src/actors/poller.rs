@@ -185,14 +185,16 @@ async fn prepare(options: &PollOptions, parts: &PollParts, batch: Batch) -> Opti
     loop {
         match scopes.of(&keys).await {
             Ok(found) => {
-                parts.health.database(Ok(()));
                 parts.metrics.stage("gazetteer", started.elapsed().as_secs_f64());
                 return Some(batch.articles.into_iter().zip(found).map(|(article, scope)| prepared(article, scope)).collect());
             }
             Err(error) => {
                 parts.metrics.db_error(error.kind());
-                tracing::debug!(%error, "the gazetteer could not be read, trying again");
-                parts.health.database(Err(error.to_string()));
+                if failed == 0 {
+                    let fault = format!("the gazetteer cannot be read, {} articles wait for it: {error}", keys.len());
+                    tracing::warn!("{fault}");
+                    parts.health.fault(fault);
+                }
             }
         }
         tokio::select! {

@@ -70,7 +70,6 @@ impl Scopes {
         let mut held = self.held.lock().await;
         held.now += 1;
         let result = self.bring(&mut held, keys).await;
-        held.shrink(self.options.memory_bytes);
         self.metrics.gazetteer_held(held.entries.values().filter(|entry| entry.scope.is_some()).count() as u64, held.bytes);
         result
     }
@@ -80,19 +79,15 @@ impl Scopes {
         wanted.sort_unstable();
         wanted.dedup();
         self.check(held, &wanted).await?;
-        // Beside those held: what is brought in for this request may be more than fits.
-        let mut brought: HashMap<&ScopeKey, Option<Arc<Matcher>>> = HashMap::new();
+        // Beside those held, all of them used now: what is read for this request may be more than fits.
+        let mut brought: HashMap<&ScopeKey, Option<Arc<Matcher>>> = wanted.iter().filter_map(|&key| Some((key, held.take(key)?))).collect();
         for key in wanted {
-            let scope = match held.take(key) {
-                Some(scope) => scope,
-                None => {
-                    let checked = Instant::now();
-                    let scope = self.read(key, "missing").await?;
-                    held.put(key.clone(), scope.clone(), checked);
-                    scope
-                }
-            };
-            brought.insert(key, scope);
+            if !brought.contains_key(key) {
+                let checked = Instant::now();
+                let scope = self.read(key, "missing").await?;
+                self.hold(held, key.clone(), scope.clone(), checked);
+                brought.insert(key, scope);
+            }
         }
         Ok(keys.iter().map(|key| key.as_ref().and_then(|key| brought.get(key).cloned().flatten())).collect())
     }
@@ -116,9 +111,14 @@ impl Scopes {
                 continue;
             }
             let scope = self.read(&key, "changed").await?;
-            held.put(key, scope, checked);
+            self.hold(held, key, scope, checked);
         }
         Ok(())
+    }
+
+    fn hold(&self, held: &mut Held, key: ScopeKey, scope: Option<Arc<Matcher>>, checked: Instant) {
+        held.put(key, scope, checked);
+        held.shrink(self.options.memory_bytes);
     }
 
     /// `reason`: missing, changed.

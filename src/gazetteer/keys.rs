@@ -13,6 +13,9 @@ use rapidfuzz::distance::indel::BatchComparator;
 
 /// The least ratio that is a match.
 pub const LEAST: f64 = 0.85;
+/// The same as a fraction: bounds are counted in whole numbers.
+const NUMERATOR: u64 = 17;
+const DENOMINATOR: u64 = 20;
 
 /// Keys by length and text, and which of them have a pair of characters.
 #[derive(Debug, Default)]
@@ -42,15 +45,16 @@ impl Keys {
         all.sort_unstable();
         all.dedup();
         let mut texts = String::with_capacity(all.iter().map(|(_, text, _)| text.len()).sum());
-        let pairs = Pairs::new(all.iter().map(|(_, text, _)| text.as_str()));
+        let kinds: Vec<Vec<Pair>> = all.iter().map(|(_, text, _)| pairs_of(text)).collect();
         let keys = all
             .iter()
-            .map(|&(characters, ref text, number)| {
+            .zip(&kinds)
+            .map(|(&(characters, ref text, number), kinds)| {
                 texts.push_str(text);
-                Key { end: u32::try_from(texts.len()).unwrap_or(u32::MAX), characters, kinds: pairs_of(text).len() as u32, number }
+                Key { end: u32::try_from(texts.len()).unwrap_or(u32::MAX), characters, kinds: kinds.len() as u32, number }
             })
             .collect();
-        Self { texts, keys, pairs }
+        Self { texts, keys, pairs: Pairs::new(&kinds) }
     }
 
     /// The smallest number of this very key.
@@ -120,17 +124,21 @@ struct Pairs {
     begins: Vec<u32>,
     places: Vec<u32>,
     /// Slots of pairs beyond ASCII.
-    others: HashMap<[char; 2], u32>,
+    others: HashMap<Pair, u32>,
 }
+
+/// Two neighbouring characters, the first in the upper half.
+type Pair = u64;
 
 /// Slots of the pairs of ASCII characters.
 const PLAIN: u32 = 128 * 128;
 
 impl Pairs {
-    fn new<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Self {
+    /// Of the pairs of each key.
+    fn new(keys: &[Vec<Pair>]) -> Self {
         let mut others = HashMap::new();
         let mut counts = vec![0u32; PLAIN as usize];
-        for pair in texts.clone().flat_map(pairs_of) {
+        for &pair in keys.iter().flatten() {
             let next = PLAIN + others.len() as u32;
             let slot = plain(pair).unwrap_or_else(|| *others.entry(pair).or_insert(next)) as usize;
             counts.resize(counts.len().max(slot + 1), 0);
@@ -145,8 +153,8 @@ impl Pairs {
         }));
         let mut pairs = Self { places: vec![0; sum as usize], begins, others };
         let mut filled = pairs.begins.clone();
-        for (place, text) in texts.enumerate() {
-            for pair in pairs_of(text) {
+        for (place, kinds) in keys.iter().enumerate() {
+            for &pair in kinds {
                 if let Some(slot) = pairs.slot(pair) {
                     pairs.places[filled[slot] as usize] = place as u32;
                     filled[slot] += 1;
@@ -156,30 +164,32 @@ impl Pairs {
         pairs
     }
 
-    fn slot(&self, pair: [char; 2]) -> Option<usize> {
+    fn slot(&self, pair: Pair) -> Option<usize> {
         plain(pair).or_else(|| self.others.get(&pair).copied()).map(|slot| slot as usize)
     }
 
     /// Those within a range.
-    fn places(&self, pair: [char; 2], range: Range<u32>) -> &[u32] {
+    fn places(&self, pair: Pair, range: Range<u32>) -> &[u32] {
         let Some(slot) = self.slot(pair).filter(|slot| slot + 1 < self.begins.len()) else { return &[] };
         let all = &self.places[self.begins[slot] as usize..self.begins[slot + 1] as usize];
         &all[all.partition_point(|&place| place < range.start)..all.partition_point(|&place| place < range.end)]
     }
 
     fn bytes(&self) -> usize {
-        let entry = size_of::<([char; 2], u32)>() + 1;
+        let entry = size_of::<(Pair, u32)>() + 1;
         (self.begins.capacity() + self.places.capacity()) * size_of::<u32>() + self.others.capacity() * entry * 8 / 7
     }
 }
 
-fn plain(pair: [char; 2]) -> Option<u32> {
-    pair.iter().all(char::is_ascii).then(|| pair[0] as u32 * 128 + pair[1] as u32)
+fn plain(pair: Pair) -> Option<u32> {
+    let (one, two) = ((pair >> 32) as u32, pair as u32);
+    (one < 128 && two < 128).then_some(one * 128 + two)
 }
 
 /// Neighbouring characters, each kind once: a count of kinds is at most a count of pairs.
-fn pairs_of(text: &str) -> Vec<[char; 2]> {
-    let mut pairs: Vec<[char; 2]> = text.chars().zip(text.chars().skip(1)).map(|(one, two)| [one, two]).collect();
+fn pairs_of(text: &str) -> Vec<Pair> {
+    let mut pairs: Vec<Pair> = Vec::with_capacity(text.len());
+    pairs.extend(text.chars().zip(text.chars().skip(1)).map(|(one, two)| u64::from(one) << 32 | u64::from(two)));
     pairs.sort_unstable();
     pairs.dedup();
     pairs
@@ -192,13 +202,13 @@ fn length(text: &str) -> u32 {
 
 /// The lengths that a key may have: at best all of the shorter one is common.
 fn similar_lengths(length: u32) -> (u32, u32) {
-    let share = LEAST / (2.0 - LEAST);
-    ((f64::from(length) * share - 1e-9).ceil().max(0.0) as u32, (f64::from(length) / share + 1e-9).floor() as u32)
+    let (most, length) = (2 * DENOMINATOR - NUMERATOR, u64::from(length));
+    ((length * NUMERATOR).div_ceil(most) as u32, (length * most / NUMERATOR).min(u64::from(u32::MAX)) as u32)
 }
 
 /// Kinds of pairs that two similar keys, each by its characters and kinds, share at the least.
 fn least_shared(one: (u32, u32), two: (u32, u32)) -> u32 {
-    let common = (LEAST * f64::from(one.0 + two.0) / 2.0 - 1e-9).ceil() as u32;
+    let common = (NUMERATOR * (u64::from(one.0) + u64::from(two.0))).div_ceil(2 * DENOMINATOR) as u32;
     let kept = |(from, kinds): (u32, u32), (to, _): (u32, u32)| {
         let (deleted, inserted) = (from.saturating_sub(common), to.saturating_sub(common));
         kinds.saturating_sub(2 * deleted + inserted)

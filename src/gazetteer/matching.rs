@@ -14,8 +14,9 @@ const COUNTED: [&str; 7] = ["DATE", "TIME", "MONEY", "PERCENT", "CARDINAL", "ORD
 const VAGUE: [&str; 5] = ["MISC", "PRODUCT", "WORK_OF_ART", "LAW", "LANGUAGE"];
 
 impl Scope {
-    /// The mentions of a text in the order of their starts. `entities` are the model's, in the order of their starts.
-    pub fn mentions(&self, text: &str, entities: Vec<Entity>) -> Vec<Mention> {
+    /// The mentions of a text in the order of their starts. `entities` are the model's, none overlapping another.
+    pub fn mentions(&self, text: &str, mut entities: Vec<Entity>) -> Vec<Mention> {
+        entities.sort_by_key(|entity| entity.start);
         let source: Vec<char> = text.chars().collect();
         let occurrences = self.names.occurrences(&source, &Folded::new(text));
         let mut mentions = merged(&source, entities, &occurrences);

@@ -20,7 +20,7 @@ mod names;
 mod rows;
 mod scope;
 
-pub use fold::{Folded, key_of};
+pub use fold::{Folded, fold_name, key_of};
 pub use keys::{Keys, LEAST};
 pub use names::{Names, Occurrence};
 pub use scope::{IndexError, Scope};

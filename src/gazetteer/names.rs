@@ -1,12 +1,16 @@
 //! Every mention of many names in a text, in one pass: an Aho-Corasick automaton (Aho and Corasick, "Efficient string matching",
-//! 1975) over folded names, whole words only; where names overlap, the one of most words stays, then the leftmost. Pure.
+//! 1975) over the tokens of folded names; where names overlap, the one of most tokens stays, then the leftmost. Pure.
+//!
+//! A token is a word or a mark. The automaton reads numbers of tokens, the commonest in one byte, which makes it a quarter as large
+//! as one over letters and as much faster to build; and no word is ever cut.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::fold::{Folded, is_mark};
+use super::fold::{Folded, is_mark, is_unspaced};
 
 /// A name's place in a text, code points of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,53 +24,80 @@ pub struct Occurrence {
 pub struct Names {
     automaton: AhoCorasick,
     patterns: Vec<Pattern>,
+    /// The number of each token that is in a name, from 1.
+    vocabulary: HashMap<Box<str>, u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Pattern {
-    words: u16,
+    tokens: u16,
     /// A lone word of letters with two cases: common words look like it, so only with a capital in the text.
     capital: bool,
 }
 
+/// Stands for a token that is in no name.
+const UNKNOWN: u8 = 0;
+/// Set in every byte of a number but its last: so where one ends is seen from any byte.
+const GOES_ON: u8 = 0x80;
+
 impl Names {
-    /// Names that fold alike are one; those without a letter or digit are left out.
-    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, aho_corasick::BuildError> {
-        let mut texts: Vec<String> = names.into_iter().map(|name| Folded::new(name).text).filter(|folded| words(folded) > 0).collect();
+    /// Of folded names. Those that are alike are one; those without a letter or digit are left out.
+    pub fn new(folded: impl IntoIterator<Item = String>) -> Result<Self, aho_corasick::BuildError> {
+        let mut texts: Vec<String> = folded.into_iter().filter(|folded| folded.contains(char::is_alphanumeric)).collect();
         texts.sort_unstable();
         texts.dedup();
-        let patterns = texts
+        let (vocabulary, numbers) = numbered(&texts);
+        let mut numbers = numbers.into_iter();
+        let mut encoded: Vec<(Vec<u8>, Pattern)> = texts
             .iter()
             .map(|text| {
-                let words = words(text);
-                Pattern { words: u16::try_from(words).unwrap_or(u16::MAX), capital: words == 1 && text.chars().any(has_cases) }
+                let (mut code, mut count, mut words, mut cases) = (Vec::with_capacity(16), 0usize, 0, false);
+                for (token, number) in tokens(text).zip(numbers.by_ref()) {
+                    let token = &text[token];
+                    encode(number, &mut code);
+                    count += 1;
+                    words += usize::from(token.contains(char::is_alphanumeric));
+                    cases |= token.contains(char::is_lowercase);
+                }
+                (code, Pattern { tokens: u16::try_from(count).unwrap_or(u16::MAX), capital: words == 1 && cases })
             })
             .collect();
+        // Texts that differ in their spaces only.
+        encoded.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        encoded.dedup_by(|one, other| one.0 == other.0);
         // Smaller than the full table of transitions by an order of magnitude, and fast enough.
         let automaton = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::ContiguousNFA))
             .match_kind(MatchKind::Standard)
             .prefilter(false)
-            .build(&texts)?;
-        Ok(Self { automaton, patterns })
+            .build(encoded.iter().map(|(code, _)| code))?;
+        Ok(Self { automaton, patterns: encoded.into_iter().map(|(_, pattern)| pattern).collect(), vocabulary })
     }
 
     /// Where names occur, in the order of the text, none overlapping another. `source`: the characters of what was folded.
     pub fn occurrences(&self, source: &[char], folded: &Folded) -> Vec<Occurrence> {
+        // For each byte of the code, the token that it belongs to.
+        let (mut code, mut owners) = (Vec::new(), Vec::new());
+        let places: Vec<Range<usize>> = tokens(&folded.text).collect();
+        for (owner, place) in places.iter().enumerate() {
+            encode(self.vocabulary.get(&folded.text[place.clone()]).copied().unwrap_or(u32::from(UNKNOWN)), &mut code);
+            owners.resize(code.len(), owner);
+        }
         let mut candidates: Vec<(u16, Occurrence)> = Vec::new();
-        for found in self.automaton.find_overlapping_iter(&folded.text) {
-            if !folded.is_whole(found.start(), found.end()) {
+        for found in self.automaton.find_overlapping_iter(&code) {
+            // Not in the midst of a number.
+            if found.start().checked_sub(1).is_some_and(|before| code[before] & GOES_ON != 0) {
                 continue;
             }
             let pattern = self.patterns[found.pattern().as_usize()];
-            let place = folded.source(found.start(), found.end());
+            let place = folded.source(places[owners[found.start()]].start, places[owners[found.end() - 1]].end);
             if pattern.capital && !source[place.clone()].iter().any(|c| c.is_uppercase()) {
                 continue;
             }
             let marks = source[place.end..].iter().take_while(|&&c| is_mark(c)).count();
-            candidates.push((pattern.words, Occurrence { start: place.start, end: place.end + marks }));
+            candidates.push((pattern.tokens, Occurrence { start: place.start, end: place.end + marks }));
         }
-        candidates.sort_by_key(|(words, place)| (Reverse(*words), place.start, Reverse(place.end)));
+        candidates.sort_by_key(|(tokens, place)| (Reverse(*tokens), place.start, Reverse(place.end)));
         // Begin and end of what is taken.
         let mut taken: BTreeMap<usize, usize> = BTreeMap::new();
         for (_, place) in candidates {
@@ -77,30 +108,72 @@ impl Names {
         taken.into_iter().map(|(start, end)| Occurrence { start, end }).collect()
     }
 
-    /// Bytes that the automaton occupies.
+    /// Bytes that it occupies.
     pub fn bytes(&self) -> usize {
-        self.automaton.memory_usage() + self.patterns.capacity() * size_of::<Pattern>()
+        // A token's text is an allocation of its own.
+        let texts: usize = self.vocabulary.keys().map(|token| token.len().next_multiple_of(16) + 16).sum();
+        let entry = size_of::<(Box<str>, u32)>() + 1;
+        self.automaton.memory_usage() + self.patterns.capacity() * size_of::<Pattern>() + self.vocabulary.capacity() * entry * 8 / 7 + texts
     }
 }
 
-/// Runs of letters and digits.
-fn words(folded: &str) -> usize {
-    folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count()
+/// The tokens of folded texts, numbered from 1, the commonest first; and the numbers of each text's tokens, one text after another.
+fn numbered(texts: &[String]) -> (HashMap<Box<str>, u32>, Vec<u32>) {
+    let (mut seen, mut counts, mut order): (HashMap<&str, u32>, Vec<u32>, Vec<u32>) = Default::default();
+    for text in texts {
+        for token in tokens(text) {
+            let place = *seen.entry(&text[token]).or_insert(counts.len() as u32);
+            counts.resize(counts.len().max(place as usize + 1), 0);
+            counts[place as usize] += 1;
+            order.push(place);
+        }
+    }
+    let mut ranked: Vec<u32> = (0..counts.len() as u32).collect();
+    ranked.sort_unstable_by_key(|&place| (Reverse(counts[place as usize]), place));
+    let mut numbers = vec![0; counts.len()];
+    for (place, number) in ranked.into_iter().zip(1..) {
+        numbers[place as usize] = number;
+    }
+    let vocabulary = seen.into_iter().map(|(token, place)| (token.into(), numbers[place as usize])).collect();
+    (vocabulary, order.into_iter().map(|place| numbers[place as usize]).collect())
 }
 
-/// Whether the folded letter has a capital.
-fn has_cases(c: char) -> bool {
-    c.is_lowercase()
+/// Where the tokens of a folded text lie, bytes: runs of letters and digits, and every other character but spaces; where a script
+/// puts no spaces between words, each letter.
+fn tokens(folded: &str) -> impl Iterator<Item = Range<usize>> {
+    let in_word = |c: char| c.is_alphanumeric() && !is_unspaced(c);
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        at += folded[at..].find(|c| c != ' ')?;
+        let rest = &folded[at..];
+        let length = match rest.find(|c| !in_word(c)) {
+            Some(0) => rest.chars().next().map_or(1, char::len_utf8),
+            Some(length) => length,
+            None => rest.len(),
+        };
+        at += length;
+        Some(at - length..at)
+    })
+}
+
+/// Seven bits a byte, the highest first.
+fn encode(number: u32, code: &mut Vec<u8>) {
+    let groups = (u32::BITS - number.leading_zeros()).div_ceil(7).max(1);
+    for group in (0..groups).rev() {
+        let bits = (number >> (7 * group)) as u8 & !GOES_ON;
+        code.push(if group > 0 { bits | GOES_ON } else { bits });
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::fold::fold_name;
     use super::*;
     use proptest::prelude::*;
 
     fn found(names: &[&str], text: &str) -> Vec<String> {
         let source: Vec<char> = text.chars().collect();
-        let occurrences = Names::new(names.iter().copied()).unwrap().occurrences(&source, &Folded::new(text));
+        let occurrences = Names::new(names.iter().map(|name| fold_name(name))).unwrap().occurrences(&source, &Folded::new(text));
         occurrences.iter().map(|place| source[place.start..place.end].iter().collect()).collect()
     }
 
@@ -130,6 +203,21 @@ mod tests {
         assert_eq!(found(&["A B", "A B!"], "a b!"), ["a b!"]);
     }
 
+    /// More names than a number of one byte tells apart, and a number's bytes are not taken for another's.
+    #[test]
+    fn every_one_of_many_names_is_found() {
+        let names: Vec<String> = (0..20_000).map(|number| format!("Hall {number} of {}", number * 7)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for sample in names.iter().step_by(997) {
+            assert_eq!(found(&names, &format!("In Hall 3, {sample}, of Hall 99999")), [*sample]);
+        }
+        let mut code = Vec::new();
+        for number in [0, 1, 127, 128, 16_383, 16_384, u32::MAX] {
+            encode(number, &mut code);
+        }
+        assert_eq!(code, [0, 1, 127, 129, 0, 255, 127, 129, 128, 0, 143, 255, 255, 255, 127]);
+    }
+
     #[test]
     fn empty_names_are_none() {
         assert_eq!(found(&["", "  ", "&", "Ha Ha Tonka", "HA HA TONKA"], "Ha Ha Tonka & more"), ["Ha Ha Tonka"]);
@@ -143,7 +231,7 @@ mod tests {
             text in "([a-cA-C]{1,3}|[ ,’\\n]){0,30}",
         ) {
             let source: Vec<char> = text.chars().collect();
-            let index = Names::new(names.iter().map(String::as_str)).unwrap();
+            let index = Names::new(names.iter().map(|name| fold_name(name))).unwrap();
             let occurrences = index.occurrences(&source, &Folded::new(&text));
             for pair in occurrences.windows(2) {
                 prop_assert!(pair[0].end <= pair[1].start);
@@ -160,7 +248,7 @@ mod tests {
         fn no_name_is_missed(name in "[a-c]{1,3} [a-c]{1,3}", before in "[a-c ]{0,9}", after in "[a-c ]{0,9}") {
             let text = format!("{before} {name} {after}");
             let source: Vec<char> = text.chars().collect();
-            let occurrences = Names::new([name.as_str()]).unwrap().occurrences(&source, &Folded::new(&text));
+            let occurrences = Names::new([fold_name(&name)]).unwrap().occurrences(&source, &Folded::new(&text));
             prop_assert!(!occurrences.is_empty());
         }
     }

@@ -1,7 +1,7 @@
 //! The index of one scope: its names as an automaton, their keys, and what a match says of a row. Built once, shared by all
 //! workers, never changed. Pure.
 
-use super::fold::key_of;
+use super::fold::{fold_name, key_of_folded};
 use super::keys::Keys;
 use super::names::Names;
 use super::rows::{Rows, by_nearness};
@@ -30,15 +30,18 @@ impl Scope {
             return Err(IndexError(format!("{} rows with {bytes} bytes of names are too many", rows.len())));
         }
         by_nearness(&mut rows);
-        let second = |row: &GazetteerRow| row.name_norm.clone().filter(|norm| !norm.is_empty());
-        let named = rows.iter().filter(|row| !row.name.trim().is_empty());
-        let seconds: Vec<String> = named.clone().filter_map(second).collect();
-        let names = Names::new(named.map(|row| row.name.as_str()).chain(seconds.iter().map(String::as_str)))
-            .map_err(|error| IndexError(error.to_string()))?;
-        let keys = rows.iter().zip(0..).flat_map(|(row, number)| {
-            let first = (key_of(&row.name), number);
-            [Some(first), second(row).map(|norm| (key_of(&norm), number))].into_iter().flatten()
-        });
+        let (mut texts, mut keys) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        for (row, number) in rows.iter().zip(0u32..) {
+            let first = fold_name(&row.name);
+            let second = row.name_norm.as_deref().map(fold_name).filter(|second| *second != first);
+            let key = key_of_folded(&first);
+            let second_key = second.as_deref().map(key_of_folded).filter(|second| *second != key);
+            keys.extend([Some(key), second_key].into_iter().flatten().map(|key| (key, number)));
+            if !row.name.trim().is_empty() {
+                texts.extend([Some(first), second].into_iter().flatten());
+            }
+        }
+        let names = Names::new(texts).map_err(|error| IndexError(error.to_string()))?;
         Ok(Self { version, keys: Keys::new(keys), names, rows: Rows::new(&rows) })
     }
 

@@ -1,10 +1,12 @@
-//! The table of configuration keys: name, default, what it means, how its text becomes a value. Those of the rows are in `output`.
+//! The table of configuration keys: name, default, what it means, how its text becomes a value. Those of what is
+//! known already are in `known`, those of the rows in `output`.
 
+mod known;
 mod output;
 
 use std::time::Duration;
 
-use super::values::{duration, one_of, size, switch, whole};
+use super::values::{duration, one_of, whole};
 use super::{LogFormat, Profile, Secret, Settings};
 
 /// What a TOML file may hold for a key.
@@ -72,7 +74,13 @@ const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_millis(10);
 
 /// Every key, in the order of the README's table.
-pub const KEYS: &[Key] = &joined::<{ RUNNING.len() + output::KEYS.len() + AROUND.len() }>(&[RUNNING, output::KEYS, AROUND]);
+pub const KEYS: &[Key] = &joined::<{ RUNNING.len() + known::KEYS.len() + FAILING.len() + output::KEYS.len() + AROUND.len() }>(&[
+    RUNNING,
+    known::KEYS,
+    FAILING,
+    output::KEYS,
+    AROUND,
+]);
 
 /// Lists one after another; the length is theirs in all.
 const fn joined<const LENGTH: usize>(lists: &[&[Key]]) -> [Key; LENGTH] {
@@ -284,56 +292,10 @@ const RUNNING: &[Key] = &[
         s.retry.max_delay = duration(v, Duration::ZERO, DAY)?;
         Ok(())
     }),
-    key(
-        "reuse.memory_bytes",
-        "4MB",
-        Shape::Size,
-        "memory for results by text, all workers together: the same text again takes no inference; 0: off",
-        |s, v| {
-            s.reuse.memory_bytes = size(v, 64 << 30)?;
-            Ok(())
-        },
-    ),
-    key(
-        "reuse.database",
-        "true",
-        Shape::Switch,
-        "an article whose very text has rows of the same extractor_version gets a copy of them and takes no inference",
-        |s, v| {
-            s.reuse.database = switch(v)?;
-            Ok(())
-        },
-    ),
-    key(
-        "gazetteer.enabled",
-        "true",
-        Shape::Switch,
-        "whether articles are matched with the gazetteer of their source and dataset",
-        |s, v| {
-            s.gazetteer.enabled = switch(v)?;
-            Ok(())
-        },
-    ),
-    key(
-        "gazetteer.memory",
-        "512MB",
-        Shape::Size,
-        "memory for the indexes of gazetteers, all workers together; the least recently used go first",
-        |s, v| {
-            s.gazetteer.memory_bytes = size(v, 1 << 40)?;
-            Ok(())
-        },
-    ),
-    key(
-        "gazetteer.refresh",
-        "60s",
-        Shape::Duration,
-        "how long a gazetteer is used before its rows are asked for changes; 0: asked with every batch",
-        |s, v| {
-            s.gazetteer.refresh = duration(v, Duration::ZERO, DAY)?;
-            Ok(())
-        },
-    ),
+];
+
+/// What becomes of failures of the engine.
+const FAILING: &[Key] = &[
     key(
         "supervision.restart_limit",
         "60",

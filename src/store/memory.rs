@@ -79,11 +79,12 @@ pub struct MemoryStore {
     tables: Mutex<Tables>,
     retry: RetryPolicy,
     away: AtomicBool,
+    gazetteer_away: AtomicBool,
 }
 
 impl MemoryStore {
     pub fn new(retry: RetryPolicy) -> Self {
-        Self { tables: Mutex::default(), retry, away: AtomicBool::new(false) }
+        Self { tables: Mutex::default(), retry, away: AtomicBool::new(false), gazetteer_away: AtomicBool::new(false) }
     }
 
     /// Enqueues an article without a hash.
@@ -140,6 +141,11 @@ impl MemoryStore {
         self.away.store(away, Ordering::SeqCst);
     }
 
+    /// While true, the gazetteer cannot be read.
+    pub fn set_gazetteer_away(&self, away: bool) {
+        self.gazetteer_away.store(away, Ordering::SeqCst);
+    }
+
     /// How often an article's rows were written, and its mentions as of the last time.
     pub fn done(&self, id: &str) -> Option<(u64, Vec<Mention>)> {
         self.lock().done.get(&ArticleId::new(id)).map(|written| (written.times, written.mentions.clone()))
@@ -178,7 +184,11 @@ impl MemoryStore {
     }
 
     fn reachable(&self) -> Result<(), StoreError> {
-        if self.away.load(Ordering::SeqCst) {
+        self.unless(&self.away)
+    }
+
+    fn unless(&self, away: &AtomicBool) -> Result<(), StoreError> {
+        if away.load(Ordering::SeqCst) {
             return Err(StoreError::Transient { kind: "connect", message: "the database is away on cue".to_owned() });
         }
         Ok(())
@@ -246,6 +256,7 @@ impl ArticleStore for MemoryStore {
 
     async fn gazetteer_rows(&self, scope: &ScopeKey) -> Result<Option<GazetteerRows>, StoreError> {
         self.reachable()?;
+        self.unless(&self.gazetteer_away)?;
         let mut tables = self.lock();
         tables.gazetteer_reads += 1;
         Ok(tables.gazetteer.get(scope).cloned())
@@ -253,6 +264,7 @@ impl ArticleStore for MemoryStore {
 
     async fn gazetteer_versions(&self, scopes: &[ScopeKey]) -> Result<Vec<Option<GazetteerVersion>>, StoreError> {
         self.reachable()?;
+        self.unless(&self.gazetteer_away)?;
         let tables = self.lock();
         Ok(scopes.iter().map(|scope| tables.gazetteer.get(scope).map(|rows| rows.version.clone())).collect())
     }
