@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint bench instructions soak bench-claim bench-completion bench-store clean-bench
+.PHONY: help setup build demo clean-demo test lint bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -46,6 +46,10 @@ bench-completion: setup ## p50 and p99 of a completion, its write-ahead log (the
 
 bench-store: setup ## a claim and a completion by criterion, of 64 and of 500 articles (the same variables)
 	cargo bench --locked --bench store
+
+bench-gazetteer: setup ## indexing, memory and matching of gazetteers, and the same step in Python (SCOPES=300 ROWS=8500)
+	cargo bench --locked --bench gazetteer
+	@"$$(benches/peers/setup.sh)" benches/peers/gazetteer_step.py
 
 clean-bench: ## remove the benchmarks' database
 	@[ ! -d .bench/postgres ] || deploy/setup/postgres.sh remove .bench/postgres

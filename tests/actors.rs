@@ -12,13 +12,15 @@ use nerd::actors::keeper::{Keeper, KeeperOptions, KeeperParts};
 use nerd::actors::messages::{Abandon, Drain};
 use nerd::actors::permits::Permits;
 use nerd::actors::poller::{PollOptions, PollParts, Poller, Span};
+use nerd::actors::scopes::{ScopeOptions, Scopes};
 use nerd::actors::supervisor::{Identity, PoolOptions, PoolParts, PoolSupervisor};
 use nerd::actors::writer::{Writer, WriterParts};
 use nerd::backoff::Backoff;
+use nerd::domain::{GazetteerRow, GazetteerVersion, Origin, ScopeKey};
 use nerd::engine::scripted::ScriptedFactory;
 use nerd::metrics::Metrics;
 use nerd::store::memory::MemoryStore;
-use nerd::store::{ArticleStore, RetryPolicy};
+use nerd::store::{ArticleStore, GazetteerRows, RetryPolicy};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -124,11 +126,17 @@ impl Rig {
                 poll_interval: Duration::from_secs(2),
                 idle_poll_interval: Duration::from_secs(30),
                 span: Span::Endless,
+                prepare: nerd::domain::rot47::Preparation::DECODE,
             },
             PollParts {
                 store: dyn_store,
                 supervisor: supervisor.clone().recipient(),
                 permits: permits.clone(),
+                scopes: Some(Arc::new(Scopes::new(
+                    ScopeOptions { memory_bytes: 1 << 20, refresh: Duration::from_secs(60), compat: nerd::domain::Compat::Mended },
+                    store.clone(),
+                    metrics.clone(),
+                ))),
                 ledger: ledger.clone(),
                 health: health.clone(),
                 metrics: metrics.clone(),
@@ -181,7 +189,7 @@ async fn every_article_is_committed_once() {
     rig.until("all done", |rig| rig.store.done_count() == 100).await;
     for (n, (id, _)) in articles.iter().enumerate() {
         let (times, entities) = rig.store.done(id).unwrap();
-        assert_eq!((times, entities[0].text.as_str()), (1, format!("Name{n}").as_str()));
+        assert_eq!((times, entities[0].entity.text.as_str()), (1, format!("Name{n}").as_str()));
     }
     rig.until("settled", |rig| rig.ledger.articles() == 0).await;
     assert_eq!(rig.permits.available(), 4, "every permit came back");
@@ -217,9 +225,68 @@ async fn articles_of_a_known_text_are_completed_without_a_worker() {
     rig.store.add_hashed("fourth", "Ann spoke", Some("h"));
     rig.store.add_hashed("fifth", "Bob spoke", Some("i"));
     rig.until("both", |rig| rig.store.done_count() == 5 && rig.ledger.articles() == 0).await;
-    assert_eq!(rig.store.done("fifth").unwrap().1[0].text, "Bob");
+    assert_eq!(rig.store.done("fifth").unwrap().1[0].entity.text, "Bob");
     assert_eq!(rig.metric("nerd_cache_hits_total{kind=\"database\"}"), 3.0);
     assert_eq!(rig.permits.available(), 2);
+}
+
+fn hall(version: &str) -> GazetteerRows {
+    let row = GazetteerRow {
+        id: "g".to_owned(),
+        name: "the town hall".to_owned(),
+        name_norm: None,
+        category: Some("government".to_owned()),
+        distance_miles: None,
+    };
+    GazetteerRows { version: GazetteerVersion(version.into()), rows: vec![row] }
+}
+
+#[actix::test]
+async fn articles_are_matched_with_the_gazetteer_of_their_source() {
+    let rig = Rig::start(&[], Setting { reuse: true, ..Setting::default() });
+    rig.store.set_gazetteer(ScopeKey::new(Some("s"), None).unwrap(), Some(hall("1")));
+    for number in 0..20 {
+        rig.store.add_of_source(&format!("s{number}"), "Ann left the town hall", "s");
+        rig.store.add_of_source(&format!("t{number}"), "Ann left the town hall", "t");
+    }
+    rig.until("all done", |rig| rig.store.done_count() == 40).await;
+    for number in 0..20 {
+        let found = |id: String| -> Vec<(String, Origin)> {
+            rig.store.done(&id).unwrap().1.into_iter().map(|mention| (mention.entity.text, mention.origin)).collect()
+        };
+        let (name, hall) = (("Ann".to_owned(), Origin::Model), ("the town hall".to_owned(), Origin::Gazetteer));
+        assert_eq!(found(format!("s{number}")), [name.clone(), hall]);
+        assert_eq!(found(format!("t{number}")), [name]);
+    }
+    assert_eq!(rig.store.gazetteer_reads(), 2, "once for each source, for all workers");
+    assert_eq!(rig.metric("nerd_gazetteer_matches_total{kind=\"alone\"}"), 20.0);
+    assert_eq!(rig.metric("nerd_entities_total{label=\"ORG\"}"), 20.0);
+}
+
+/// Claimed before the database went away: the batch waits for its gazetteer, and nothing is written without.
+#[actix::test]
+async fn without_its_gazetteer_no_article_is_written() {
+    let rig = Rig::start(&[], Setting::default());
+    rig.store.set_gazetteer(ScopeKey::new(Some("s"), None).unwrap(), Some(hall("1")));
+    rig.store.set_gazetteer_away(true);
+    rig.store.add_of_source("a", "Ann left the town hall", "s");
+    rig.until("claimed", |rig| rig.ledger.articles() == 1).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!((rig.store.done_count(), rig.ledger.articles(), rig.factory.calls.load(Ordering::SeqCst)), (0, 1, 0));
+    let fault = rig.health.readiness().last_fault.unwrap();
+    assert_eq!(fault, "the gazetteer cannot be read, 1 articles wait for it: the database is away on cue");
+    assert!(rig.metric("nerd_db_errors_total{kind=\"connect\"}") > 5.0, "tried again and again");
+    rig.store.set_gazetteer_away(false);
+    rig.until("done", |rig| rig.store.done_count() == 1).await;
+    assert_eq!(rig.store.done("a").unwrap().1.len(), 2);
+
+    rig.store.set_gazetteer_away(true);
+    rig.store.add_of_source("b", "Bob left the town hall", "t");
+    rig.until("claimed", |rig| rig.ledger.articles() == 1).await;
+    rig.stop.cancel();
+    rig.finished.cancelled().await;
+    let backlog = rig.store.backlog().await.unwrap();
+    assert_eq!((backlog.pending, backlog.leased, rig.ledger.articles()), (1, 0, 0), "given back at the end");
 }
 
 #[actix::test]

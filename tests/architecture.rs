@@ -9,11 +9,13 @@ use walkdir::WalkDir;
 const FLOORS: &[(&str, usize)] = &[
     ("domain", 0),
     ("backoff", 1),
+    ("compat", 1),
     ("native", 1),
     ("memory", 1),
     ("metrics", 1),
     ("settings", 1),
     ("engine", 2),
+    ("gazetteer", 1),
     ("store", 2),
     ("actors", 3),
     ("http", 4),

@@ -23,7 +23,7 @@ fn ids(articles: &[ClaimedArticle]) -> Vec<ArticleId> {
 }
 
 fn annotated(articles: &[ClaimedArticle]) -> Vec<AnnotatedArticle> {
-    articles.iter().map(|article| AnnotatedArticle { article: article.clone(), entities: vec![] }).collect()
+    articles.iter().map(|article| AnnotatedArticle { article: article.clone(), mentions: vec![], gazetteer: None }).collect()
 }
 
 /// Articles in the queue; of more than 500, some share a text.
@@ -94,7 +94,7 @@ async fn work(store: Arc<PostgresStore>, url: String) -> HashMap<ArticleId, u32>
                 released.unwrap();
             }
             3 => {
-                let (completed, all) = (annotated(first), ids(&batch.articles));
+                let (completed, all) = (annotated(first), support::reusable(&batch.articles));
                 let (completed, copied) = tokio::join!(store.complete(batch.token, &completed), store.reuse(batch.token, &all));
                 count(completed);
                 count(copied);
@@ -207,7 +207,7 @@ async fn settlements_that_meet_each_other_go_on_with_the_rest() {
                 match kind {
                     "complete" => store.complete(batch.token, &annotated(&batch.articles)).await.unwrap().done.len(),
                     "release" => store.release(batch.token, &ids(&batch.articles)).await.unwrap() as usize,
-                    "reuse" => store.reuse(batch.token, &ids(&batch.articles)).await.unwrap().done.len(),
+                    "reuse" => store.reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap().done.len(),
                     _ => {
                         let rejections: Vec<Rejection> = batch
                             .articles

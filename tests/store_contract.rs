@@ -78,7 +78,7 @@ impl Fixture {
     async fn reuse_all(&self) -> Vec<String> {
         let batch = self.claim(10).await;
         assert!(!batch.articles.is_empty());
-        let completion = self.store().reuse(batch.token, &all_ids(&batch)).await.unwrap();
+        let completion = self.store().reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap();
         assert!(completion.lease_lost.is_empty());
         assert_eq!(completion.rows, completion.done.len() as u64, "each twin here has one row");
         let left = self.store().backlog().await.unwrap().leased;
@@ -123,7 +123,7 @@ fn all_ids(batch: &Batch) -> Vec<ArticleId> {
 
 fn annotated(article: &ClaimedArticle) -> AnnotatedArticle {
     let entity = Entity { text: "Ann Lee".to_owned(), label: "PERSON".into(), start: 0, end: 7, score: 0.9 };
-    AnnotatedArticle { article: article.clone(), entities: vec![entity] }
+    AnnotatedArticle { article: article.clone(), mentions: vec![entity.into()], gazetteer: None }
 }
 
 fn rejection(article: &ClaimedArticle, weight: u32) -> Rejection {
@@ -272,7 +272,7 @@ async fn the_same_text_gets_a_copy(f: &Fixture) {
 async fn nothing_found_is_copied_too(f: &Fixture) {
     f.add_text("a", WIRE, Some("h")).await;
     let batch = f.claim(1).await;
-    let nothing = AnnotatedArticle { article: batch.articles[0].clone(), entities: vec![] };
+    let nothing = AnnotatedArticle { article: batch.articles[0].clone(), mentions: vec![], gazetteer: None };
     f.store().complete(batch.token, &[nothing]).await.unwrap();
     f.add_text("b", WIRE, Some("h")).await;
     assert_eq!(f.reuse_all().await, ["b"]);
@@ -320,10 +320,10 @@ async fn a_lost_lease_copies_nothing(f: &Fixture) {
     f.expire_leases().await;
     assert_eq!(f.store().sweep().await.unwrap().returned, 1);
     let new = f.claim(1).await;
-    let late = f.store().reuse(old.token, &all_ids(&old)).await.unwrap();
+    let late = f.store().reuse(old.token, &support::reusable(&old.articles)).await.unwrap();
     assert_eq!((late.done.len(), late.rows), (0, 0));
-    assert_eq!(f.store().reuse(new.token, &all_ids(&new)).await.unwrap().done.len(), 1);
-    assert_eq!(f.store().reuse(new.token, &all_ids(&new)).await.unwrap().done.len(), 0, "once");
+    assert_eq!(f.store().reuse(new.token, &support::reusable(&new.articles)).await.unwrap().done.len(), 1);
+    assert_eq!(f.store().reuse(new.token, &support::reusable(&new.articles)).await.unwrap().done.len(), 0, "once");
     assert_eq!(f.store().complete(new.token, &[annotated(&new.articles[0])]).await.unwrap().lease_lost.len(), 1);
 }
 

@@ -64,7 +64,11 @@ async fn claim(store: &PostgresStore, limit: u32) -> Batch {
 
 fn annotated(batch: &Batch) -> Vec<AnnotatedArticle> {
     let entity = Entity { text: "Ann Lee".to_owned(), label: "PERSON".into(), start: 0, end: 7, score: 0.9 };
-    batch.articles.iter().map(|article| AnnotatedArticle { article: article.clone(), entities: vec![entity.clone()] }).collect()
+    batch
+        .articles
+        .iter()
+        .map(|article| AnnotatedArticle { article: article.clone(), mentions: vec![entity.clone().into()], gazetteer: None })
+        .collect()
 }
 
 async fn explained_claim(database: &Database, statements: &Statements, begin: (&str, &str), source: Option<&str>) -> Value {
@@ -96,12 +100,15 @@ async fn explained(database: &Database) -> Vec<(&'static str, Value)> {
     let ids = array(batch.articles.iter().map(|article| article.id.to_string()).collect());
     let (token, tokens) = (format!("'{}'", batch.token.0), array(vec![batch.token.0.to_string()]));
     let (words, numbers, meta) = (many("word"), many("1"), many("\"{}\""));
+    let matched = many("gazetteer-1");
     let row_ids = array((0..batch.articles.len()).map(|number| number.to_string()).collect());
     let statements = store.statements();
-    let completion: Vec<&str> = vec![&token, &ids, "'v'", &row_ids, &ids, &words, &words, &words, &words, &words, &words, &numbers, &meta];
+    let completion: Vec<&str> = vec![
+        &token, &ids, "'v'", &row_ids, &ids, &words, &words, &words, &words, &words, &words, &numbers, &meta, &matched, &numbers, &words,
+    ];
     let cases: Vec<(&'static str, &str, Vec<&str>)> = vec![
         ("complete", &statements.complete, completion),
-        ("reuse", &statements.reuse, vec![&token, &ids, "'v'", "200"]),
+        ("reuse", &statements.reuse, vec![&token, &ids, "'v'", "200", &words]),
         ("renew", &statements.renew, vec![&tokens, "60000"]),
         ("release", &statements.release, vec![&token, &ids]),
         ("reject", &statements.reject, vec![&token, &ids, &words, &numbers, &numbers, "3"]),

@@ -161,11 +161,12 @@ async fn rows_are_replaced_by_article_and_version() {
         .iter()
         .map(|article| AnnotatedArticle {
             article: article.clone(),
-            entities: if article.id.as_str() == "a" {
-                vec![entity("Ann Lee", "PERSON", 0), entity("Boone County", "LOC", 11)]
+            mentions: if article.id.as_str() == "a" {
+                vec![entity("Ann Lee", "PERSON", 0).into(), entity("Boone County", "LOC", 11).into()]
             } else {
                 vec![]
             },
+            gazetteer: None,
         })
         .collect();
     let completion = store.complete(batch.token, &annotated).await.unwrap();
@@ -185,7 +186,7 @@ async fn rows_are_replaced_by_article_and_version() {
     assert_eq!(county.get::<_, f64>("confidence"), 0.75);
     assert_eq!(county.get::<_, &str>("article_text_hash").len(), 32);
     let meta: serde_json::Value = serde_json::from_str(county.get("meta_text")).unwrap();
-    assert_eq!(meta, serde_json::json!({"start_char": 11, "end_char": 23, "label": "LOC"}));
+    assert_eq!(meta, serde_json::json!({"start_char": 11, "end_char": 23, "label": "LOC", "origin": "model"}));
     let sentinel = &rows[2];
     assert_eq!(sentinel.get::<_, &str>("article_id"), "b");
     assert_eq!(sentinel.get::<_, &str>("entity_text"), "__NO_ENTITIES_FOUND__");
@@ -202,7 +203,7 @@ async fn an_article_deleted_meanwhile_is_a_permanent_error_of_its_batch() {
     let store = database.store();
     let batch = claim(store.as_ref(), 10).await;
     database.client.batch_execute("DELETE FROM articles").await.unwrap();
-    let annotated = AnnotatedArticle { article: batch.articles[0].clone(), entities: vec![] };
+    let annotated = AnnotatedArticle { article: batch.articles[0].clone(), mentions: vec![], gazetteer: None };
     let error = store.complete(batch.token, &[annotated]).await.unwrap_err();
     assert!(!error.is_transient() && error.kind() == "constraint", "{error:?}");
     assert_eq!(database.count("nerd.jobs WHERE state = 'leased'").await, 1, "rolled back");

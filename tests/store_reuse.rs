@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use nerd::domain::{AnnotatedArticle, Batch, Entity};
-use nerd::store::{ArticleStore, ClaimRequest};
+use nerd::domain::{AnnotatedArticle, ArticleId, Batch, Entity, GazetteerMatch, GazetteerVersion, Mention, Origin};
+use nerd::store::{ArticleStore, ClaimRequest, Reusable};
 use support::database::{Database, connect};
 use uuid::Uuid;
 
@@ -34,7 +34,8 @@ async fn complete_all(store: &dyn ArticleStore) {
         .iter()
         .map(|article| AnnotatedArticle {
             article: article.clone(),
-            entities: vec![entity("Ann Lee", "PERSON", 0), entity("Boone County", "LOC", 11)],
+            mentions: vec![entity("Ann Lee", "PERSON", 0).into(), entity("Boone County", "LOC", 11).into()],
+            gazetteer: None,
         })
         .collect();
     assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), annotated.len());
@@ -43,8 +44,7 @@ async fn complete_all(store: &dyn ArticleStore) {
 /// Claims what there is and says what was copied.
 async fn reuse_all(store: &dyn ArticleStore) -> Vec<String> {
     let batch = claim(store, 100).await;
-    let ids: Vec<_> = batch.articles.iter().map(|article| article.id.clone()).collect();
-    let completion = store.reuse(batch.token, &ids).await.unwrap();
+    let completion = store.reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap();
     let mut done: Vec<String> = completion.done.iter().map(ToString::to_string).collect();
     done.sort();
     done
@@ -80,7 +80,10 @@ async fn the_sentinel_is_copied() {
     let store = database.store();
     database.article("a", "nothing").await;
     let batch = claim(store.as_ref(), 1).await;
-    store.complete(batch.token, &[AnnotatedArticle { article: batch.articles[0].clone(), entities: vec![] }]).await.unwrap();
+    store
+        .complete(batch.token, &[AnnotatedArticle { article: batch.articles[0].clone(), mentions: vec![], gazetteer: None }])
+        .await
+        .unwrap();
     database.article("b", "nothing").await;
     assert_eq!(reuse_all(store.as_ref()).await, ["b"]);
     assert_eq!(database.count("article_entities WHERE article_id = 'b' AND entity_label = 'SENTINEL'").await, 1);
@@ -101,22 +104,32 @@ async fn rows_of_another_version_are_not_copied() {
     assert_eq!(database.count("nerd.jobs WHERE state = 'leased'").await, 1);
 }
 
-/// A match belongs to the gazetteer of one source and dataset.
+/// A row is right only where the same gazetteer is, matched or not.
 #[tokio::test]
-async fn matched_rows_are_copied_within_their_source_and_dataset_only() {
+async fn rows_are_copied_only_where_the_same_gazetteer_is() {
     let database = Database::migrated(true).await;
     let store = database.store();
-    database.article("a", WIRE).await;
-    complete_all(store.as_ref()).await;
-    let matching = "INSERT INTO gazetteer (id, name) VALUES ('g', 'Boone County');
-        UPDATE article_entities SET matched_gazetteer_id = 'g', match_score = 1, match_name = 'Boone County' WHERE entity_label = 'LOC'";
-    database.client.batch_execute(matching).await.unwrap();
-    database.article_of("herald", "other-source", Some(WIRE), Some("c"), "extracted").await;
-    database.article("other-dataset", WIRE).await;
-    database.article("same", WIRE).await;
-    let move_one = "UPDATE candidate_links SET dataset_id = NULL WHERE id = 'link-other-dataset'";
-    database.client.batch_execute(move_one).await.unwrap();
-    assert_eq!(reuse_all(store.as_ref()).await, ["same"]);
+    database.client.execute("INSERT INTO gazetteer (id, name) VALUES ('g', 'Boone County')", &[]).await.unwrap();
+    let version = |text: &str| Some(GazetteerVersion(text.into()));
+    for (id, text, found) in [("a", WIRE, true), ("b", "nothing", false)] {
+        database.article(id, text).await;
+        let batch = claim(store.as_ref(), 1).await;
+        let matched = GazetteerMatch { id: "g".into(), name: "Boone County".into(), score: 1.0, category: None };
+        let mention = Mention { origin: Origin::Both, matched: Some(matched), ..entity("Boone County", "LOC", 11).into() };
+        let mentions = if found { vec![entity("Ann Lee", "PERSON", 0).into(), mention] } else { vec![] };
+        let annotated = AnnotatedArticle { article: batch.articles[0].clone(), mentions, gazetteer: version("1-aa") };
+        store.complete(batch.token, &[annotated]).await.unwrap();
+    }
+    let cases =
+        [("same", WIRE, version("1-aa")), ("other", WIRE, version("1-ab")), ("none", WIRE, None), ("sentinel", "nothing", version("1-aa"))];
+    for (id, text, _) in &cases {
+        database.article(id, text).await;
+    }
+    let batch = claim(store.as_ref(), 10).await;
+    let asked: Vec<Reusable> =
+        cases.iter().map(|(id, _, gazetteer)| Reusable { id: ArticleId::new(*id), gazetteer: gazetteer.clone() }).collect();
+    let completion = store.reuse(batch.token, &asked).await.unwrap();
+    assert_eq!(completion.done, [ArticleId::new("same")]);
     assert_eq!(copies(&database, "same").await, copies(&database, "a").await);
     assert_eq!(database.count("article_entities WHERE article_id = 'same' AND matched_gazetteer_id = 'g'").await, 1);
 }
@@ -153,8 +166,7 @@ async fn rows_that_came_meanwhile_are_left_to_the_completion() {
     let meanwhile = "INSERT INTO article_entities (id, article_id, entity_text, entity_norm, entity_label, extractor_version, created_at)
         VALUES ('m', 'b', 'Ann Lee', 'ann lee', 'PERSON', 'nerd-test', now())";
     database.client.execute(meanwhile, &[]).await.unwrap();
-    let ids: Vec<_> = batch.articles.iter().map(|article| article.id.clone()).collect();
-    let completion = store.reuse(batch.token, &ids).await.unwrap();
+    let completion = store.reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap();
     assert_eq!((completion.done.len(), completion.done[0].as_str(), completion.rows), (1, "c", 2));
 }
 
@@ -170,7 +182,7 @@ async fn a_lease_lost_under_the_copy_writes_nothing() {
     let thief = connect(&database.url).await;
     thief.batch_execute("BEGIN; UPDATE nerd.jobs SET token = gen_random_uuid() WHERE article_id = 'b'").await.unwrap();
     let copying = tokio::spawn({
-        let (store, ids) = (store.clone(), vec![batch.articles[0].id.clone()]);
+        let (store, ids) = (store.clone(), support::reusable(&batch.articles));
         async move { store.reuse(batch.token, &ids).await }
     });
     support::process::until("the copy waits for the row", Duration::from_secs(20), || async {

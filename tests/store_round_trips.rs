@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use nerd::domain::{AnnotatedArticle, ArticleId, Entity};
+use nerd::domain::{AnnotatedArticle, Entity};
 use nerd::store::postgres::{PostgresStore, StoreOptions};
 use nerd::store::{ArticleStore, ClaimRequest, Claimant};
 use support::database::Database;
@@ -42,11 +42,13 @@ async fn a_steady_run_waits_for_the_server_once_in_ten_articles_at_most() {
             store.sweep().await.unwrap();
             store.backlog().await.unwrap();
         }
-        let ids: Vec<ArticleId> = batch.articles.iter().map(|article| article.id.clone()).collect();
-        assert_eq!(store.reuse(batch.token, &ids).await.unwrap().done.len(), 0);
+        assert_eq!(store.reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap().done.len(), 0);
         let entity = Entity { text: "Ann Lee".to_owned(), label: "PERSON".into(), start: 0, end: 7, score: 0.9 };
-        let annotated: Vec<AnnotatedArticle> =
-            batch.articles.iter().map(|article| AnnotatedArticle { article: article.clone(), entities: vec![entity.clone()] }).collect();
+        let annotated: Vec<AnnotatedArticle> = batch
+            .articles
+            .iter()
+            .map(|article| AnnotatedArticle { article: article.clone(), mentions: vec![entity.clone().into()], gazetteer: None })
+            .collect();
         assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), batch.articles.len());
         if round == 0 {
             first_batch = store.round_trips();

@@ -91,7 +91,7 @@ async fn a_queue_at_work_is_upgraded() {
             break;
         }
         let annotated: Vec<AnnotatedArticle> =
-            batch.articles.iter().map(|article| AnnotatedArticle { article: article.clone(), entities: vec![] }).collect();
+            batch.articles.iter().map(|article| AnnotatedArticle { article: article.clone(), mentions: vec![], gazetteer: None }).collect();
         let late = store.complete(ClaimToken(old_token), &annotated).await.unwrap();
         assert_eq!((late.done.len(), late.lease_lost.len()), (0, annotated.len()));
         assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), annotated.len());

@@ -109,6 +109,7 @@ impl Host {
             retry: RetryPolicy { max_attempts: 3, max_crashes: 2, base_delay: Duration::from_secs(1), max_delay: Duration::from_secs(60) },
             discovery_chunk: 5_000,
             extractor_version: VERSION.to_owned(),
+            rules: nerd::domain::RowRules::default(),
         }
     }
 
@@ -134,6 +135,7 @@ impl Host {
             .unwrap();
     }
 
+    #[allow(dead_code, reason = "each benchmark is a program of its own and takes what it needs")]
     /// Completed articles lose the rows that were written and wait again, last in the queue.
     pub async fn again(&self, batch: &Batch) {
         let ids: Vec<&str> = batch.articles.iter().map(|article| article.id.as_str()).collect();
@@ -212,7 +214,7 @@ pub fn annotated(article: &ClaimedArticle, first: usize, names: usize) -> Annota
         let text = format!("Name {}", (first + number * 131) % 50_000);
         Entity { end: text.len(), text, label: "ORG".into(), start: 0, score: 0.9 }
     };
-    AnnotatedArticle { article: article.clone(), entities: (0..names).map(entity).collect() }
+    AnnotatedArticle { article: article.clone(), mentions: (0..names).map(|number| entity(number).into()).collect(), gazetteer: None }
 }
 
 /// Durations in milliseconds, sorted.

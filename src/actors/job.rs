@@ -4,16 +4,44 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::in_flight::InFlight;
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, Entity, Rejection};
+use super::matcher::Matcher;
+use crate::domain::rot47::Decoded;
+use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, ClaimedArticle, Mention, Rejection};
 use crate::engine::TextError;
 
 /// Articles of the smallest piece that a batch is cut into so that all workers have some.
 const SMALLEST_PIECE: usize = 8;
 
+/// A claimed article ready to be read.
+pub struct Prepared {
+    pub article: ClaimedArticle,
+    /// Where it is not read as it is stored.
+    pub decoded: Option<Decoded>,
+    /// The gazetteer of its source and dataset, if there is one.
+    pub scope: Option<Arc<Matcher>>,
+}
+
+impl Prepared {
+    /// The text as it is read.
+    pub fn text(&self) -> &Arc<str> {
+        self.decoded.as_ref().map_or(&self.article.text, |decoded| &decoded.text)
+    }
+
+    /// With what was found in it as it was read.
+    pub fn annotated(self, mentions: Vec<Mention>) -> AnnotatedArticle {
+        let mentions = match &self.decoded {
+            Some(read) => mentions.into_iter().map(|mention| mention.placed(read)).collect(),
+            None => mentions,
+        };
+        let gazetteer = self.scope.map(|scope| scope.version().clone());
+        AnnotatedArticle { article: self.article, mentions, gazetteer }
+    }
+}
+
 /// (A part of) a claimed batch. The parts share the claim's guard: the permit is free when the last of them is settled.
 pub struct Job {
     pub token: ClaimToken,
-    pub articles: Vec<ClaimedArticle>,
+    pub articles: Vec<Prepared>,
     pub in_flight: Arc<InFlight>,
 }
 
@@ -26,12 +54,8 @@ pub struct Sorted {
 }
 
 impl Job {
-    pub fn new(batch: Batch, in_flight: Arc<InFlight>) -> Self {
-        Self { token: batch.token, articles: batch.articles, in_flight }
-    }
-
-    pub fn texts(&self) -> Vec<Arc<str>> {
-        self.articles.iter().map(|article| article.text.clone()).collect()
+    pub fn texts(&self) -> Vec<(Arc<str>, Option<Arc<Matcher>>)> {
+        self.articles.iter().map(|prepared| (prepared.text().clone(), prepared.scope.clone())).collect()
     }
 
     /// Two halves, or the job itself when it is a single article.
@@ -62,24 +86,25 @@ impl Job {
     }
 
     /// Pairs each article with its result.
-    pub fn sort(self, results: Vec<Result<Vec<Entity>, TextError>>) -> Sorted {
+    pub fn sort(self, results: Vec<Result<Vec<Mention>, TextError>>) -> Sorted {
         let mut sorted = Sorted::default();
-        for (article, result) in self.articles.into_iter().zip(results) {
+        for (prepared, result) in self.articles.into_iter().zip(results) {
             match result {
-                Ok(entities) => sorted.annotated.push(AnnotatedArticle { article, entities }),
-                Err(error) => sorted.rejected.push(Rejection { article, error: error.0, weight: 1 }),
+                Ok(mentions) => sorted.annotated.push(prepared.annotated(mentions)),
+                Err(error) => sorted.rejected.push(Rejection { article: prepared.article, error: error.0, weight: 1 }),
             }
         }
         sorted
     }
 
     pub fn reject(self, error: &str, weight: u32) -> Sorted {
-        let rejected = self.articles.into_iter().map(|article| Rejection { article, error: error.to_owned(), weight }).collect();
+        let rejected =
+            self.articles.into_iter().map(|prepared| Rejection { article: prepared.article, error: error.to_owned(), weight }).collect();
         Sorted { rejected, ..Sorted::default() }
     }
 
     pub fn release(self) -> Sorted {
-        Sorted { released: self.articles.into_iter().map(|article| article.id).collect(), ..Sorted::default() }
+        Sorted { released: self.articles.into_iter().map(|prepared| prepared.article.id).collect(), ..Sorted::default() }
     }
 }
 
@@ -109,6 +134,7 @@ mod tests {
                     attempts: 0,
                     crashes: 0,
                 })
+                .map(|article| Prepared { article, decoded: None, scope: None })
                 .collect();
             let in_flight = InFlight::new(token, size, permits.acquire().await, Ledger::new(), Metrics::new());
             jobs.push_back(Job { token, articles, in_flight });
@@ -130,8 +156,10 @@ mod tests {
     #[tokio::test]
     async fn pieces_keep_the_order_of_the_articles() {
         let mut waiting = jobs(&[40]).await;
-        let taken: Vec<String> =
-            std::iter::from_fn(|| Job::next(&mut waiting, 3)).flat_map(|job| job.articles).map(|article| article.id.to_string()).collect();
+        let taken: Vec<String> = std::iter::from_fn(|| Job::next(&mut waiting, 3))
+            .flat_map(|job| job.articles)
+            .map(|prepared| prepared.article.id.to_string())
+            .collect();
         assert_eq!(taken, (0..40).map(|number| number.to_string()).collect::<Vec<_>>());
     }
 }

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use actix::Message;
 
 use super::in_flight::InFlight;
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection};
-use crate::engine::Annotation;
+use super::job::Prepared;
+use super::matcher::Matcher;
+use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, Mention, Rejection};
+use crate::engine::{TextError, Work};
 use crate::store::LoadRecord;
 
-/// Poller to supervisor: a claimed batch.
+/// Poller to supervisor: a claimed batch with what it is to be matched with.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Assign {
-    pub batch: Batch,
+    pub token: ClaimToken,
+    pub articles: Vec<Prepared>,
     pub in_flight: Arc<InFlight>,
 }
 
@@ -38,11 +41,20 @@ pub enum BuildFailure {
     Transient(String),
 }
 
-/// Supervisor to worker: texts to annotate in one call.
+/// Supervisor to worker: texts to annotate in one call, each with its gazetteer.
 #[derive(Message)]
-#[rtype(result = "Result<Annotation, CallFailure>")]
+#[rtype(result = "Result<Annotated, CallFailure>")]
 pub struct Annotate {
-    pub texts: Vec<Arc<str>>,
+    pub texts: Vec<(Arc<str>, Option<Arc<Matcher>>)>,
+}
+
+/// What a worker made of the texts: a result a text, in the order given.
+#[derive(Debug)]
+pub struct Annotated {
+    pub texts: Vec<Result<Vec<Mention>, TextError>>,
+    pub work: Work,
+    /// Seconds that matching took; `None` where no text had a gazetteer.
+    pub match_seconds: Option<f64>,
 }
 
 /// Why a whole call failed.

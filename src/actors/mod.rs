@@ -4,7 +4,8 @@
 //! PostgreSQL ─claim→ Poller ─Assign→ PoolSupervisor ─Annotate→ Worker × N ─reply→ PoolSupervisor ─Persist→ Writer ─commit→ PostgreSQL
 //!                      ▲                                                                                 │
 //!                      └────────────── permits: two a ready worker, inside InFlight, freed by commit ────┘
-//! Poller, right after a claim: articles whose text is known are completed with copied rows and never reach a worker.
+//! Poller, right after a claim: the batch gets the gazetteers of its articles; those whose text is known are completed with
+//! copied rows and never reach a worker.
 //! Keeper: heartbeats, expired leases, discovery walks, ledger, backlog — beside the flow, on timers.
 //! ```
 //!
@@ -19,10 +20,12 @@ pub mod health;
 pub mod in_flight;
 pub mod job;
 pub mod keeper;
+pub mod matcher;
 pub mod messages;
 pub mod outcome;
 pub mod permits;
 pub mod poller;
+pub mod scopes;
 pub mod slot;
 pub mod supervisor;
 pub mod worker;

@@ -1,8 +1,9 @@
-//! Counts what became of articles, in the metrics and in the process's tally alike, whoever settled them.
+//! Counts what was done and what became of articles, in the metrics and in the process's tally alike, whoever settled them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::in_flight::Ledger;
+use super::messages::Annotated;
 use crate::domain::ArticleId;
 use crate::metrics::Metrics;
 use crate::store::Completion;
@@ -14,6 +15,20 @@ pub struct Outcomes<'a> {
 }
 
 impl Outcomes<'_> {
+    /// What a worker did, and what it found.
+    pub fn annotated(&self, annotated: &Annotated) {
+        let (work, metrics) = (&annotated.work, self.metrics);
+        metrics.work(work.words, work.content_tokens, work.padding_tokens);
+        metrics.cache("memory", work.cache_hits, work.cache_misses);
+        metrics.stage("tokenize", work.tokenize_seconds);
+        metrics.stage("infer", work.infer_seconds);
+        if let Some(seconds) = annotated.match_seconds {
+            metrics.stage("match", seconds);
+        }
+        self.ledger.tally.words.fetch_add(work.words, Ordering::Relaxed);
+        annotated.texts.iter().flatten().flatten().for_each(|mention| metrics.mention(mention));
+    }
+
     pub fn completed(&self, completion: &Completion) {
         self.metrics.committed();
         self.count("done", completion.done.len(), &self.ledger.tally.done);

@@ -1,5 +1,5 @@
-//! The poller: takes a permit, claims a batch, has those of it completed whose text is known already, hands the rest on. A
-//! notification ends its pause; polling with jitter is the truth.
+//! The poller: takes a permit, claims a batch, has the gazetteers of its articles brought and those articles completed whose
+//! text is known already, hands the rest on. A notification ends its pause; polling with jitter is the truth.
 //! For a batch job it stops at a limit or at the first claim that finds nothing.
 
 use std::sync::Arc;
@@ -12,13 +12,16 @@ use tokio_util::sync::CancellationToken;
 use super::fatal::{DeathWatch, Fatal};
 use super::health::{Health, STAMP_EVERY, Watched};
 use super::in_flight::{InFlight, Ledger};
+use super::job::Prepared;
 use super::messages::Assign;
 use super::outcome::Outcomes;
 use super::permits::Permits;
+use super::scopes::Scopes;
 use crate::backoff::Backoff;
-use crate::domain::{ArticleId, Batch};
+use crate::domain::rot47::Preparation;
+use crate::domain::{ArticleId, Batch, ClaimToken, ClaimedArticle, ScopeKey};
 use crate::metrics::Metrics;
-use crate::store::{ArticleStore, ClaimRequest};
+use crate::store::{ArticleStore, ClaimRequest, Reusable};
 
 /// Pauses after a failed claim.
 const AWAY: Backoff = Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(15) };
@@ -42,12 +45,16 @@ pub struct PollOptions {
     pub poll_interval: Duration,
     pub idle_poll_interval: Duration,
     pub span: Span,
+    /// What becomes of a text before it is read.
+    pub prepare: Preparation,
 }
 
 pub struct PollParts {
     pub store: Arc<dyn ArticleStore>,
     pub supervisor: Recipient<Assign>,
     pub permits: Arc<Permits>,
+    /// `None`: articles are not matched with a gazetteer.
+    pub scopes: Option<Arc<Scopes>>,
     pub ledger: Arc<Ledger>,
     pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
@@ -122,10 +129,12 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
                 (empty, failed) = (0, 0);
                 claimed += batch.articles.len() as u64;
                 parts.metrics.batch(batch.articles.len() as u64);
-                let in_flight = InFlight::new(batch.token, batch.articles.len(), permit, parts.ledger.clone(), parts.metrics.clone());
-                let batch = if options.reuse { reuse(parts, batch).await } else { batch };
-                if !batch.articles.is_empty() {
-                    parts.supervisor.do_send(Assign { batch, in_flight });
+                let token = batch.token;
+                let in_flight = InFlight::new(token, batch.articles.len(), permit, parts.ledger.clone(), parts.metrics.clone());
+                let Some(articles) = prepare(options, parts, batch).await else { return };
+                let articles = if options.reuse { reuse(parts, token, articles).await } else { articles };
+                if !articles.is_empty() {
+                    parts.supervisor.do_send(Assign { token, articles, in_flight });
                 }
                 continue;
             }
@@ -162,18 +171,62 @@ async fn claim(parts: &PollParts, request: ClaimRequest) -> Result<Batch, ()> {
     }
 }
 
+/// Brings the gazetteers of a batch, and makes its texts readable. While the database does not give them, the batch waits, its lease renewed: without its matches
+/// it must not be written. `None` when it was given back, since the process is asked to end.
+async fn prepare(options: &PollOptions, parts: &PollParts, batch: Batch) -> Option<Vec<Prepared>> {
+    let prepared = |article: ClaimedArticle, scope| Prepared { decoded: options.prepare.read(&article.text), article, scope };
+    let Some(scopes) = &parts.scopes else {
+        return Some(batch.articles.into_iter().map(|article| prepared(article, None)).collect());
+    };
+    let key = |article: &ClaimedArticle| ScopeKey::new(article.source_id.as_deref(), article.dataset_id.as_deref());
+    let keys: Vec<Option<ScopeKey>> = batch.articles.iter().map(key).collect();
+    let started = Instant::now();
+    let mut failed = 0;
+    loop {
+        match scopes.of(&keys).await {
+            Ok(found) => {
+                parts.metrics.stage("gazetteer", started.elapsed().as_secs_f64());
+                return Some(batch.articles.into_iter().zip(found).map(|(article, scope)| prepared(article, scope)).collect());
+            }
+            Err(error) => {
+                parts.metrics.db_error(error.kind());
+                if failed == 0 {
+                    let fault = format!("the gazetteer cannot be read, {} articles wait for it: {error}", keys.len());
+                    tracing::warn!("{fault}");
+                    parts.health.fault(fault);
+                }
+            }
+        }
+        tokio::select! {
+            () = parts.stop.cancelled() => break,
+            () = tokio::time::sleep(AWAY.delay(failed, rand::random())) => failed += 1,
+        }
+    }
+    let ids: Vec<ArticleId> = batch.articles.into_iter().map(|article| article.id).collect();
+    match parts.store.release(batch.token, &ids).await {
+        Ok(count) => tracing::info!(articles = count, "given back to the queue"),
+        Err(error) => tracing::error!(%error, articles = ids.len(), "could not be given back; they return when their leases end"),
+    }
+    None
+}
+
 /// The claim's second half: what is left of the batch when the articles whose text is known are completed. They are copied here
 /// and not by the writer, since a twin that was found first and copied later might have changed, and its article would have to
 /// come back. When it fails, everything takes the usual way; what was copied all the same is found lost there, and dropped.
-async fn reuse(parts: &PollParts, mut batch: Batch) -> Batch {
+async fn reuse(parts: &PollParts, token: ClaimToken, mut articles: Vec<Prepared>) -> Vec<Prepared> {
     let started = Instant::now();
-    let ids: Vec<ArticleId> = batch.articles.iter().map(|article| article.id.clone()).collect();
-    let result = parts.store.reuse(batch.token, &ids).await;
+    let asked = |prepared: &Prepared| Reusable {
+        id: prepared.article.id.clone(),
+        gazetteer: prepared.scope.as_ref().map(|scope| scope.version().clone()),
+    };
+    let asked: Vec<Reusable> = articles.iter().map(asked).collect();
+    let result = parts.store.reuse(token, &asked).await;
     parts.metrics.stage("reuse", started.elapsed().as_secs_f64());
     match result {
         Ok(completion) => {
-            batch.articles.retain(|article| !completion.done.contains(&article.id) && !completion.lease_lost.contains(&article.id));
-            parts.metrics.cache("database", completion.done.len() as u64, batch.articles.len() as u64);
+            articles
+                .retain(|Prepared { article, .. }| !completion.done.contains(&article.id) && !completion.lease_lost.contains(&article.id));
+            parts.metrics.cache("database", completion.done.len() as u64, articles.len() as u64);
             if !completion.done.is_empty() || !completion.lease_lost.is_empty() {
                 Outcomes { ledger: &parts.ledger, metrics: &parts.metrics }.completed(&completion);
             }
@@ -183,5 +236,5 @@ async fn reuse(parts: &PollParts, mut batch: Batch) -> Batch {
             tracing::warn!(%error, "known texts could not be looked up; the whole batch takes inference");
         }
     }
-    batch
+    articles
 }

@@ -14,12 +14,13 @@ use super::fatal::{Cause, DeathWatch, Fatal};
 use super::health::{Health, PoolCounts, STAMP_EVERY, Watched};
 use super::in_flight::{InFlight, Ledger};
 use super::job::{Job, Sorted};
-use super::messages::{Abandon, Annotate, Assign, Build, BuildFailure, Built, CallFailure, Drain, Persist, Record};
+use super::messages::{Abandon, Annotate, Annotated, Assign, Build, BuildFailure, Built, CallFailure, Drain, Persist, Record};
+use super::outcome::Outcomes;
 use super::permits::Permits;
 use super::slot::{Slot, State};
 use super::worker::Worker;
 use crate::backoff::{Backoff, Intensity};
-use crate::engine::{Annotation, EngineFactory, Progress};
+use crate::engine::{EngineFactory, Progress};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::store::LoadRecord;
@@ -243,16 +244,16 @@ impl PoolSupervisor {
         self.show();
     }
 
-    fn returned(&mut self, index: usize, reply: Result<Annotation, CallFailure>, ctx: &mut Context<Self>) {
+    fn returned(&mut self, index: usize, reply: Result<Annotated, CallFailure>, ctx: &mut Context<Self>) {
         // Abandoned at shutdown: its articles were given back.
         let job = self.places[index].job.take();
         match reply {
-            Ok(annotation) => {
+            Ok(annotated) => {
                 self.places[index].slot.returned();
-                self.count(&annotation);
+                Outcomes { ledger: &self.parts.ledger, metrics: &self.parts.metrics }.annotated(&annotated);
                 if let Some(job) = job {
                     let in_flight = job.in_flight.clone();
-                    self.persist(job.token, job.sort(annotation.texts), in_flight);
+                    self.persist(job.token, job.sort(annotated.texts), in_flight);
                 }
             }
             Err(CallFailure::Error(message)) => {
@@ -292,16 +293,6 @@ impl PoolSupervisor {
     fn persist(&self, token: crate::domain::ClaimToken, sorted: Sorted, in_flight: Arc<InFlight>) {
         let Sorted { annotated, rejected, released } = sorted;
         self.parts.writer.do_send(Persist { token, annotated, rejected, released, in_flight });
-    }
-
-    fn count(&self, annotation: &Annotation) {
-        let (work, metrics) = (&annotation.work, &self.parts.metrics);
-        metrics.work(work.words, work.content_tokens, work.padding_tokens);
-        metrics.cache("memory", work.cache_hits, work.cache_misses);
-        metrics.stage("tokenize", work.tokenize_seconds);
-        metrics.stage("infer", work.infer_seconds);
-        self.parts.ledger.tally.words.fetch_add(work.words, std::sync::atomic::Ordering::Relaxed);
-        annotation.texts.iter().flatten().flatten().for_each(|entity| metrics.entities(&entity.label, 1));
     }
 
     /// Looks for threads without progress, and gives them up: native code cannot be interrupted.
@@ -383,7 +374,8 @@ impl Handler<Assign> for PoolSupervisor {
     type Result = ();
 
     fn handle(&mut self, message: Assign, ctx: &mut Context<Self>) {
-        let job = Job::new(message.batch, message.in_flight);
+        let Assign { token, articles, in_flight } = message;
+        let job = Job { token, articles, in_flight };
         if self.draining {
             let (token, in_flight) = (job.token, job.in_flight.clone());
             self.persist(token, job.release(), in_flight);

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use actix::{Actor, Context, Handler};
 
-use super::messages::{Annotate, Build, BuildFailure, Built, CallFailure};
+use super::matcher::mentions;
+use super::messages::{Annotate, Annotated, Build, BuildFailure, Built, CallFailure};
 use crate::engine::{Annotation, EngineError, EngineFactory, NerEngine, Progress};
 use crate::memory;
 
@@ -65,17 +66,24 @@ impl Handler<Build> for Worker {
 }
 
 impl Handler<Annotate> for Worker {
-    type Result = Result<Annotation, CallFailure>;
+    type Result = Result<Annotated, CallFailure>;
 
     fn handle(&mut self, call: Annotate, _: &mut Context<Self>) -> Self::Result {
         let Some(engine) = self.engine.as_mut() else {
             return Err(CallFailure::Panic("the worker has no engine".to_owned()));
         };
-        let texts: Vec<&str> = call.texts.iter().map(AsRef::as_ref).collect();
-        let result = catch_unwind(AssertUnwindSafe(|| engine.annotate(&texts, &self.progress)));
+        let texts: Vec<&str> = call.texts.iter().map(|(text, _)| text.as_ref()).collect();
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let annotation = engine.annotate(&texts, &self.progress)?;
+            Ok::<_, EngineError>(if annotation.texts.len() == texts.len() {
+                Some(matched(&call, annotation, &self.progress))
+            } else {
+                None
+            })
+        }));
         match result {
-            Ok(Ok(annotation)) if annotation.texts.len() == texts.len() => Ok(annotation),
-            Ok(Ok(_)) => Err(CallFailure::Error("the engine returned another number of results than texts".to_owned())),
+            Ok(Ok(Some(annotated))) => Ok(annotated),
+            Ok(Ok(None)) => Err(CallFailure::Error("the engine returned another number of results than texts".to_owned())),
             Ok(Err(error)) => Err(CallFailure::Error(error.to_string())),
             Err(panic) => {
                 // What unwound may be half changed: never used again.
@@ -84,6 +92,23 @@ impl Handler<Annotate> for Worker {
             }
         }
     }
+}
+
+/// Each text's entities beside what its gazetteer knows.
+fn matched(call: &Annotate, annotation: Annotation, progress: &Progress) -> Annotated {
+    let started = Instant::now();
+    let texts = call
+        .texts
+        .iter()
+        .zip(annotation.texts)
+        .map(|((text, scope), result)| {
+            progress.step();
+            let entities = result?;
+            Ok(mentions(scope.as_deref(), text, entities))
+        })
+        .collect();
+    let matched = call.texts.iter().any(|(_, scope)| scope.is_some());
+    Annotated { texts, work: annotation.work, match_seconds: matched.then(|| started.elapsed().as_secs_f64()) }
 }
 
 /// The first line (native errors bring a stack of many), and nothing from "of `" on: there the standard library quotes

@@ -18,6 +18,7 @@ use crate::actors::keeper::{Keeper, KeeperOptions, KeeperParts, PoolFigures};
 use crate::actors::messages::{Abandon, Drain};
 use crate::actors::permits::Permits;
 use crate::actors::poller::{PollOptions, PollParts, Poller, Span};
+use crate::actors::scopes::{ScopeOptions, Scopes};
 use crate::actors::supervisor::{Identity, PoolOptions, PoolParts, PoolSupervisor};
 use crate::actors::writer::{Writer, WriterParts};
 use crate::backoff::Backoff;
@@ -33,6 +34,7 @@ pub(super) struct Daemon {
     supervisor: Addr<PoolSupervisor>,
     _keeper: Addr<Keeper>,
     permits: Arc<Permits>,
+    scopes: Option<Arc<Scopes>>,
     ledger: Arc<Ledger>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -115,12 +117,17 @@ impl Daemon {
             },
         )
         .start();
+        let gazetteer = &settings.gazetteer;
+        let options =
+            ScopeOptions { memory_bytes: gazetteer.memory_bytes, refresh: gazetteer.refresh, compat: settings.output.rules.compat };
+        let scopes = gazetteer.enabled.then(|| Arc::new(Scopes::new(options, store.clone(), metrics.clone())));
         let (stop, finished) = (CancellationToken::new(), CancellationToken::new());
         Self {
             store,
             supervisor,
             _keeper: keeper,
             permits,
+            scopes,
             ledger,
             health,
             metrics,
@@ -213,11 +220,13 @@ impl Daemon {
                 poll_interval: settings.claim.poll_interval,
                 idle_poll_interval: settings.claim.idle_poll_interval,
                 span: task.span,
+                prepare: super::preparation(settings, settings.output.rules.compat),
             },
             PollParts {
                 store: self.store.clone(),
                 supervisor: self.supervisor.clone().recipient(),
                 permits: self.permits.clone(),
+                scopes: self.scopes.clone(),
                 ledger: self.ledger.clone(),
                 health: self.health.clone(),
                 metrics: self.metrics.clone(),

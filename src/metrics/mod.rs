@@ -11,6 +11,7 @@ use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use table::{Definition, Kind};
 
+use crate::domain::{Mention, Origin};
 use crate::memory;
 
 static METADATA: Metadata<'static> = Metadata::new("nerd", Level::INFO, Some("nerd"));
@@ -109,8 +110,29 @@ impl Metrics {
         self.counter(&table::ARTICLES_TOTAL, &[outcome]).increment(count);
     }
 
-    pub fn entities(&self, label: &str, count: u64) {
-        self.counter(&table::ENTITIES, &[label]).increment(count);
+    /// Counts a mention by its label, and by how the gazetteer knows it.
+    pub fn mention(&self, mention: &Mention) {
+        self.counter(&table::ENTITIES, &[&*mention.entity.label]).increment(1);
+        if let Some(matched) = &mention.matched {
+            let kind = match mention.origin {
+                Origin::Gazetteer => "alone",
+                _ if matched.is_exact() => "same",
+                _ => "similar",
+            };
+            self.counter(&table::GAZETTEER_MATCHES, &[kind]).increment(1);
+        }
+    }
+
+    /// Scopes with rows that are held, and the bytes of all that is.
+    pub fn gazetteer_held(&self, scopes: u64, bytes: u64) {
+        self.gauge(&table::GAZETTEER_SCOPES, &[]).set(scopes as f64);
+        self.gauge(&table::GAZETTEER_BYTES, &[]).set(bytes as f64);
+    }
+
+    /// `reason`: missing, changed.
+    pub fn gazetteer_built(&self, reason: &'static str, seconds: f64) {
+        self.counter(&table::GAZETTEER_BUILDS, &[reason]).increment(1);
+        self.histogram(&table::GAZETTEER_BUILD_DURATION, &[]).record(seconds);
     }
 
     /// An entity whose normalised form is too long for the host's unique index was not written.
@@ -130,7 +152,7 @@ impl Metrics {
         self.counter(&table::CACHE_MISSES, &[kind]).increment(misses);
     }
 
-    /// `stage`: claim, reuse, tokenize, infer, match, write.
+    /// `stage`: claim, gazetteer, reuse, tokenize, infer, match, write.
     pub fn stage(&self, stage: &'static str, seconds: f64) {
         self.histogram(&table::STAGE_DURATION, &[stage]).record(seconds);
     }

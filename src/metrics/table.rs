@@ -42,7 +42,7 @@ pub const REASONS: &[&str] = &["startup", "restart", "rollover"];
 pub const WORKER_STATES: &[&str] = &["loading", "ready", "busy", "backoff", "stuck"];
 pub const FAILURES: &[&str] = &["panic", "error", "timeout"];
 pub const OUTCOMES: &[&str] = &["done", "retried", "quarantined", "lease_lost"];
-pub const STAGES: &[&str] = &["claim", "reuse", "tokenize", "infer", "match", "write"];
+pub const STAGES: &[&str] = &["claim", "gazetteer", "reuse", "tokenize", "infer", "match", "write"];
 pub const DATABASE_ERRORS: &[&str] = &["connect", "timeout", "serialization", "constraint", "permission", "schema", "other"];
 pub const CACHES: &[&str] = &["memory", "database"];
 const SKIPS: &[&str] = &["norm_too_long"];
@@ -124,11 +124,37 @@ pub const CACHE_MISSES: Definition = define(
     &[label("kind", CACHES)],
     "Articles whose text was looked for there in vain; 0 where that is switched off.",
 );
+pub const GAZETTEER_SCOPES: Definition =
+    define("nerd_gazetteer_scopes", Kind::Gauge, &[], "Gazetteers held in memory, one a source and dataset that has rows.");
+pub const GAZETTEER_BYTES: Definition = define(
+    "nerd_gazetteer_bytes",
+    Kind::Gauge,
+    &[],
+    "Bytes that the held gazetteers occupy, by their own account; bounded by gazetteer.memory.",
+);
+pub const GAZETTEER_BUILDS: Definition = define(
+    "nerd_gazetteer_builds_total",
+    Kind::Counter,
+    &[label("reason", &["missing", "changed"])],
+    "Gazetteers read and indexed: because they were not held (never, or let go), or because their rows had changed.",
+);
+pub const GAZETTEER_BUILD_DURATION: Definition = define(
+    "nerd_gazetteer_build_duration_seconds",
+    Kind::Histogram(LOAD_SECONDS),
+    &[],
+    "Seconds that indexing a gazetteer took, reading its rows not counted.",
+);
+pub const GAZETTEER_MATCHES: Definition = define(
+    "nerd_gazetteer_matches_total",
+    Kind::Counter,
+    &[label("kind", &["alone", "same", "similar"])],
+    "Mentions matched with a gazetteer row: names that it alone knew, entities of the same name, and of a similar one; repeated mentions included.",
+);
 pub const STAGE_DURATION: Definition = define(
     "nerd_stage_duration_seconds",
     Kind::Histogram(STAGE_SECONDS),
     &[label("stage", STAGES)],
-    "Seconds a batch spent in each stage: claimed, looked up among known texts, tokenized, inferred, matched, written.",
+    "Seconds a batch spent in each stage: claimed, given its gazetteers, looked up among known texts, tokenized, inferred, matched, written.",
 );
 pub const BATCH_ARTICLES: Definition =
     define("nerd_batch_articles", Kind::Histogram(ARTICLES), &[], "Articles in a claimed batch; empty claims are not counted.");
@@ -196,6 +222,11 @@ pub const ALL: &[Definition] = &[
     TOKENS,
     CACHE_HITS,
     CACHE_MISSES,
+    GAZETTEER_SCOPES,
+    GAZETTEER_BYTES,
+    GAZETTEER_BUILDS,
+    GAZETTEER_BUILD_DURATION,
+    GAZETTEER_MATCHES,
     STAGE_DURATION,
     BATCH_ARTICLES,
     IN_FLIGHT,

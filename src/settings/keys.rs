@@ -1,8 +1,12 @@
-//! The table of configuration keys: name, default, what it means, how its text becomes a value.
+//! The table of configuration keys: name, default, what it means, how its text becomes a value. Those of what is
+//! known already are in `known`, those of the rows in `output`.
+
+mod known;
+mod output;
 
 use std::time::Duration;
 
-use super::values::{duration, one_of, size, switch, whole};
+use super::values::{duration, one_of, whole};
 use super::{LogFormat, Profile, Secret, Settings};
 
 /// What a TOML file may hold for a key.
@@ -30,6 +34,7 @@ impl Shape {
 }
 
 /// One configuration key.
+#[derive(Clone, Copy)]
 pub struct Key {
     /// `section.name`, as in the file.
     pub name: &'static str,
@@ -39,7 +44,7 @@ pub struct Key {
     /// Environment variables understood besides `NERD_SECTION_NAME`: those of the step that nerd replaces.
     pub aliases: &'static [&'static str],
     pub secret: bool,
-    pub(super) set: fn(&mut Settings, &str) -> Result<(), String>,
+    pub(super) set: Set,
 }
 
 impl Key {
@@ -69,7 +74,31 @@ const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_millis(10);
 
 /// Every key, in the order of the README's table.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &joined::<{ RUNNING.len() + known::KEYS.len() + FAILING.len() + output::KEYS.len() + AROUND.len() }>(&[
+    RUNNING,
+    known::KEYS,
+    FAILING,
+    output::KEYS,
+    AROUND,
+]);
+
+/// Lists one after another; the length is theirs in all.
+const fn joined<const LENGTH: usize>(lists: &[&[Key]]) -> [Key; LENGTH] {
+    let mut all = [lists[0][0]; LENGTH];
+    let (mut list, mut at) = (0, 0);
+    while list < lists.len() {
+        let mut place = 0;
+        while place < lists[list].len() {
+            all[at] = lists[list][place];
+            (at, place) = (at + 1, place + 1);
+        }
+        list += 1;
+    }
+    all
+}
+
+/// How articles are claimed, read and tried again.
+const RUNNING: &[Key] = &[
     secret(aliased(
         &["DATABASE_URL"],
         key(
@@ -263,26 +292,10 @@ pub const KEYS: &[Key] = &[
         s.retry.max_delay = duration(v, Duration::ZERO, DAY)?;
         Ok(())
     }),
-    key(
-        "reuse.memory_bytes",
-        "4MB",
-        Shape::Size,
-        "memory for results by text, all workers together: the same text again takes no inference; 0: off",
-        |s, v| {
-            s.reuse.memory_bytes = size(v, 64 << 30)?;
-            Ok(())
-        },
-    ),
-    key(
-        "reuse.database",
-        "true",
-        Shape::Switch,
-        "an article whose very text has rows of the same extractor_version gets a copy of them and takes no inference",
-        |s, v| {
-            s.reuse.database = switch(v)?;
-            Ok(())
-        },
-    ),
+];
+
+/// What becomes of failures of the engine.
+const FAILING: &[Key] = &[
     key(
         "supervision.restart_limit",
         "60",
@@ -321,19 +334,10 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    key(
-        "output.extractor_version",
-        "nerd-{model}-{sha256}",
-        Shape::Text,
-        "article_entities.extractor_version; {model}, {sha256} (twelve digits) and {version} are filled in",
-        |s, v| {
-            if v.is_empty() {
-                return Err("is empty".to_owned());
-            }
-            s.output.extractor_version = v.to_owned();
-            Ok(())
-        },
-    ),
+];
+
+/// What is around the work: its face to the outside, its end.
+const AROUND: &[Key] = &[
     key(
         "http.address",
         "127.0.0.1:8080",

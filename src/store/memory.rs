@@ -9,9 +9,12 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{ArticleStore, Backlog, ClaimRequest, Completion, LoadRecord, RejectionOutcome, RetryPolicy, StoreError, SweepOutcome};
+use super::{
+    ArticleStore, Backlog, ClaimRequest, Completion, GazetteerRows, LoadRecord, RejectionOutcome, RetryPolicy, Reusable, StoreError,
+    SweepOutcome,
+};
 use crate::backoff::Backoff;
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, Entity, Rejection};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, GazetteerVersion, Mention, Rejection, ScopeKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -23,8 +26,9 @@ enum State {
 /// What was written for an article.
 struct Written {
     times: u64,
-    entities: Vec<Entity>,
+    mentions: Vec<Mention>,
     text_hash: Option<String>,
+    gazetteer: Option<GazetteerVersion>,
 }
 
 struct Job {
@@ -41,26 +45,31 @@ struct Tables {
     /// Text and hash of every article, as the host has them now.
     texts: BTreeMap<ArticleId, (Arc<str>, Option<String>)>,
     done: BTreeMap<ArticleId, Written>,
+    gazetteer: BTreeMap<ScopeKey, GazetteerRows>,
+    /// How often a scope's rows were read.
+    gazetteer_reads: u64,
     loads: Vec<LoadRecord>,
 }
 
 impl Tables {
-    /// What was written for another article of the same text and hash, with that hash.
-    fn twin(&self, id: &ArticleId) -> Option<(Vec<Entity>, String)> {
+    /// What was written for another article of the same text and hash, with that hash and the same gazetteer.
+    fn twin(&self, reusable: &Reusable) -> Option<(Vec<Mention>, String)> {
+        let id = &reusable.id;
         let (text, hash) = self.texts.get(id)?;
         let hash = hash.as_ref()?;
         let same = |other: &ArticleId| {
             other != id && !self.jobs.contains_key(other) && self.texts.get(other) == Some(&(text.clone(), Some(hash.clone())))
         };
-        let twin = self.done.iter().find(|(other, written)| same(other) && written.text_hash.as_ref() == Some(hash))?;
-        Some((twin.1.entities.clone(), hash.clone()))
+        let right_here = |written: &Written| written.text_hash.as_ref() == Some(hash) && written.gazetteer == reusable.gazetteer;
+        let twin = self.done.iter().find(|(other, written)| same(other) && right_here(written))?;
+        Some((twin.1.mentions.clone(), hash.clone()))
     }
 
-    fn write(&mut self, id: &ArticleId, entities: &[Entity], text_hash: Option<String>, completion: &mut Completion) {
+    fn write(&mut self, id: &ArticleId, written: Written, completion: &mut Completion) {
         self.jobs.remove(id);
         let times = self.done.get(id).map_or(0, |written| written.times) + 1;
-        self.done.insert(id.clone(), Written { times, entities: entities.to_vec(), text_hash });
-        completion.rows += entities.len().max(1) as u64;
+        completion.rows += written.mentions.len().max(1) as u64;
+        self.done.insert(id.clone(), Written { times, ..written });
         completion.done.push(id.clone());
     }
 }
@@ -70,11 +79,12 @@ pub struct MemoryStore {
     tables: Mutex<Tables>,
     retry: RetryPolicy,
     away: AtomicBool,
+    gazetteer_away: AtomicBool,
 }
 
 impl MemoryStore {
     pub fn new(retry: RetryPolicy) -> Self {
-        Self { tables: Mutex::default(), retry, away: AtomicBool::new(false) }
+        Self { tables: Mutex::default(), retry, away: AtomicBool::new(false), gazetteer_away: AtomicBool::new(false) }
     }
 
     /// Enqueues an article without a hash.
@@ -99,6 +109,28 @@ impl MemoryStore {
         self.lock().jobs.insert(ArticleId::new(id), job);
     }
 
+    /// Enqueues an article of a source, whose gazetteer it is matched with.
+    pub fn add_of_source(&self, id: &str, text: &str, source_id: &str) {
+        self.add(id, text);
+        if let Some(job) = self.lock().jobs.get_mut(&ArticleId::new(id)) {
+            job.article.source_id = Some(source_id.to_owned());
+        }
+    }
+
+    /// The host's gazetteer of a scope from now on; `None`: no rows.
+    pub fn set_gazetteer(&self, scope: ScopeKey, rows: Option<GazetteerRows>) {
+        let mut tables = self.lock();
+        match rows {
+            Some(rows) => drop(tables.gazetteer.insert(scope, rows)),
+            None => drop(tables.gazetteer.remove(&scope)),
+        }
+    }
+
+    /// How often a scope's rows were read.
+    pub fn gazetteer_reads(&self) -> u64 {
+        self.lock().gazetteer_reads
+    }
+
     /// The host changes an article; what was claimed stays as it was claimed.
     pub fn set_text(&self, id: &str, text: &str, text_hash: Option<&str>) {
         self.lock().texts.insert(ArticleId::new(id), (text.into(), text_hash.map(str::to_owned)));
@@ -109,9 +141,14 @@ impl MemoryStore {
         self.away.store(away, Ordering::SeqCst);
     }
 
-    /// How often an article's rows were written, and its entities as of the last time.
-    pub fn done(&self, id: &str) -> Option<(u64, Vec<Entity>)> {
-        self.lock().done.get(&ArticleId::new(id)).map(|written| (written.times, written.entities.clone()))
+    /// While true, the gazetteer cannot be read.
+    pub fn set_gazetteer_away(&self, away: bool) {
+        self.gazetteer_away.store(away, Ordering::SeqCst);
+    }
+
+    /// How often an article's rows were written, and its mentions as of the last time.
+    pub fn done(&self, id: &str) -> Option<(u64, Vec<Mention>)> {
+        self.lock().done.get(&ArticleId::new(id)).map(|written| (written.times, written.mentions.clone()))
     }
 
     /// Articles completed so far.
@@ -147,7 +184,11 @@ impl MemoryStore {
     }
 
     fn reachable(&self) -> Result<(), StoreError> {
-        if self.away.load(Ordering::SeqCst) {
+        self.unless(&self.away)
+    }
+
+    fn unless(&self, away: &AtomicBool) -> Result<(), StoreError> {
+        if away.load(Ordering::SeqCst) {
             return Err(StoreError::Transient { kind: "connect", message: "the database is away on cue".to_owned() });
         }
         Ok(())
@@ -191,7 +232,8 @@ impl ArticleStore for MemoryStore {
         for annotated in articles {
             let id = &annotated.article.id;
             if tables.jobs.get(id).is_some_and(|job| holds(job, token)) {
-                tables.write(id, &annotated.entities, annotated.article.text_hash.clone(), &mut completion);
+                let AnnotatedArticle { article, mentions, gazetteer } = annotated.clone();
+                tables.write(id, Written { times: 0, mentions, text_hash: article.text_hash, gazetteer }, &mut completion);
             } else {
                 completion.lease_lost.push(id.clone());
             }
@@ -199,16 +241,32 @@ impl ArticleStore for MemoryStore {
         Ok(completion)
     }
 
-    async fn reuse(&self, token: ClaimToken, ids: &[ArticleId]) -> Result<Completion, StoreError> {
+    async fn reuse(&self, token: ClaimToken, articles: &[Reusable]) -> Result<Completion, StoreError> {
         self.reachable()?;
         let mut tables = self.lock();
         let mut completion = Completion::default();
-        for id in ids {
-            let held = tables.jobs.get(id).is_some_and(|job| holds(job, token));
-            let Some((twin, hash)) = held.then(|| tables.twin(id)).flatten() else { continue };
-            tables.write(id, &twin, Some(hash), &mut completion);
+        for article in articles {
+            let held = tables.jobs.get(&article.id).is_some_and(|job| holds(job, token));
+            let Some((mentions, hash)) = held.then(|| tables.twin(article)).flatten() else { continue };
+            let written = Written { times: 0, mentions, text_hash: Some(hash), gazetteer: article.gazetteer.clone() };
+            tables.write(&article.id, written, &mut completion);
         }
         Ok(completion)
+    }
+
+    async fn gazetteer_rows(&self, scope: &ScopeKey) -> Result<Option<GazetteerRows>, StoreError> {
+        self.reachable()?;
+        self.unless(&self.gazetteer_away)?;
+        let mut tables = self.lock();
+        tables.gazetteer_reads += 1;
+        Ok(tables.gazetteer.get(scope).cloned())
+    }
+
+    async fn gazetteer_versions(&self, scopes: &[ScopeKey]) -> Result<Vec<Option<GazetteerVersion>>, StoreError> {
+        self.reachable()?;
+        self.unless(&self.gazetteer_away)?;
+        let tables = self.lock();
+        Ok(scopes.iter().map(|scope| tables.gazetteer.get(scope).map(|rows| rows.version.clone())).collect())
     }
 
     async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError> {

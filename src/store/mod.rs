@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, GazetteerRow, GazetteerVersion, Rejection, ScopeKey};
 
 /// Why a statement failed. Transient: the database is away, overloaded or asked us to retry. Permanent: this very input or set-up is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,21 @@ pub struct Completion {
     pub rows: u64,
     /// Names left out because the host's unique index cannot hold them.
     pub skipped: u64,
+}
+
+/// An article whose rows may be a copy: of rows that were made with the same gazetteer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reusable {
+    pub id: ArticleId,
+    /// What it would be matched with now; `None` where there is no gazetteer for it.
+    pub gazetteer: Option<GazetteerVersion>,
+}
+
+/// The rows of a scope that has some, in no order, and the version that they make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GazetteerRows {
+    pub version: GazetteerVersion,
+    pub rows: Vec<GazetteerRow>,
 }
 
 /// What became of rejected articles.
@@ -127,8 +142,13 @@ pub trait ArticleStore: Send + Sync {
     /// Replaces the articles' rows and closes their jobs, all or nothing; guarded by the token.
     async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError>;
     /// Completes those of a claim's articles whose very text another article's rows were written for by the same extractor version:
-    /// they get a copy of these and their jobs are closed, all or nothing, guarded by the token. The others stay as they are.
-    async fn reuse(&self, token: ClaimToken, ids: &[ArticleId]) -> Result<Completion, StoreError>;
+    /// and with the same version of the gazetteer: they get a copy of these and their jobs are closed, all or nothing, guarded by
+    /// the token. The others stay as they are.
+    async fn reuse(&self, token: ClaimToken, articles: &[Reusable]) -> Result<Completion, StoreError>;
+    /// The gazetteer's rows of a scope; `None` where it has none.
+    async fn gazetteer_rows(&self, scope: &ScopeKey) -> Result<Option<GazetteerRows>, StoreError>;
+    /// The version of each scope's rows as they are now, in the order given; `None` where there are none.
+    async fn gazetteer_versions(&self, scopes: &[ScopeKey]) -> Result<Vec<Option<GazetteerVersion>>, StoreError>;
     /// Counts a failed attempt for each article; returns it to the queue later or quarantines it.
     async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError>;
     /// Gives articles back at once without a failed attempt (shutdown).

@@ -6,3 +6,11 @@ pub mod database;
 pub mod plan;
 pub mod process;
 pub mod proxy;
+
+use nerd::domain::ClaimedArticle;
+use nerd::store::Reusable;
+
+/// Articles without a gazetteer, as they are asked for copies.
+pub fn reusable(articles: &[ClaimedArticle]) -> Vec<Reusable> {
+    articles.iter().map(|article| Reusable { id: article.id.clone(), gazetteer: None }).collect()
+}

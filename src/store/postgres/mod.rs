@@ -6,6 +6,7 @@ mod complete;
 mod discover;
 mod error;
 mod front;
+mod gazetteer;
 mod lease;
 pub mod ledger;
 pub mod listen;
@@ -13,6 +14,7 @@ pub mod migrate;
 pub mod quarantine;
 mod reuse;
 pub mod rows;
+pub mod sample;
 mod session;
 mod sql;
 pub mod statements;
@@ -27,9 +29,10 @@ use deadpool::managed::QueueMode;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 
 use super::{
-    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, LoadRecord, RejectionOutcome, RetryPolicy, StoreError, SweepOutcome,
+    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, RejectionOutcome, RetryPolicy, Reusable,
+    StoreError, SweepOutcome,
 };
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, Rejection};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, GazetteerVersion, Rejection, RowRules, ScopeKey};
 use error::permanent;
 use front::Front;
 use session::{RoundTrips, Session};
@@ -50,6 +53,8 @@ pub struct StoreOptions {
     pub discovery_chunk: u32,
     /// Filled in: names the rows of this model.
     pub extractor_version: String,
+    /// How entities become rows.
+    pub rules: RowRules,
 }
 
 /// The store on PostgreSQL. Made without a connection: a database that is away shows at the first statement.
@@ -61,6 +66,8 @@ pub struct PostgresStore {
     retry: RetryPolicy,
     discovery_chunk: u32,
     extractor_version: String,
+    host_schema: String,
+    rules: RowRules,
     statements: Statements,
     front: Mutex<Front>,
     round_trips: RoundTrips,
@@ -69,7 +76,16 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Errors here are the configuration's: an unreadable URL, a missing certificate file.
     pub fn new(options: &StoreOptions, claimant: Claimant) -> Result<Self, StoreError> {
-        let target = target(options, &PLANNER)?;
+        Self::with(options, claimant, &PLANNER)
+    }
+
+    /// One whose every session refuses to write.
+    pub fn read_only(options: &StoreOptions, claimant: Claimant) -> Result<Self, StoreError> {
+        Self::with(options, claimant, &[&PLANNER[..], &[("default_transaction_read_only", "on")]].concat())
+    }
+
+    fn with(options: &StoreOptions, claimant: Claimant, session: &[(&str, &str)]) -> Result<Self, StoreError> {
+        let target = target(options, session)?;
         let connector = connector(&target).map_err(|message| permanent("connect", message))?;
         let manager = Manager::from_config(target.config.clone(), connector, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
@@ -90,6 +106,8 @@ impl PostgresStore {
             retry: options.retry.clone(),
             discovery_chunk: options.discovery_chunk,
             extractor_version: options.extractor_version.clone(),
+            host_schema: options.host_schema.clone(),
+            rules: options.rules.clone(),
             statements: Statements::new(&options.host_schema),
             front: Mutex::default(),
             round_trips: RoundTrips::default(),
@@ -132,8 +150,16 @@ impl ArticleStore for PostgresStore {
         self.complete_batch(token, articles).await
     }
 
-    async fn reuse(&self, token: ClaimToken, articles: &[ArticleId]) -> Result<Completion, StoreError> {
+    async fn reuse(&self, token: ClaimToken, articles: &[Reusable]) -> Result<Completion, StoreError> {
         self.copy_known(token, articles).await
+    }
+
+    async fn gazetteer_rows(&self, scope: &ScopeKey) -> Result<Option<GazetteerRows>, StoreError> {
+        self.read_gazetteer(scope).await
+    }
+
+    async fn gazetteer_versions(&self, scopes: &[ScopeKey]) -> Result<Vec<Option<GazetteerVersion>>, StoreError> {
+        self.read_versions(scopes).await
     }
 
     async fn reject(&self, token: ClaimToken, rejections: &[Rejection]) -> Result<RejectionOutcome, StoreError> {

@@ -4,7 +4,7 @@
 
 use super::{PostgresStore, ids};
 use crate::domain::{ArticleId, ClaimToken};
-use crate::store::{Completion, StoreError};
+use crate::store::{Completion, Reusable, StoreError};
 
 /// Rows of one hash that are looked at for a twin: a text that thousands of articles share costs no more than any other. What
 /// is missed for it takes inference, as without this.
@@ -13,16 +13,17 @@ const MOST_ROWS_SEEN: i64 = 200;
 /// A twin is another article with the same hash and, since a hash may be stale, the very same text, byte for byte; out of the
 /// queue, and with all its rows of this version written for that hash: a text that changed after they were written names another.
 ///
-/// Rows with a gazetteer match are right for the source and dataset whose gazetteer it was, so those are copied only within one;
-/// rows without are right anywhere as long as nerd itself matches nothing.
+/// Rows are right where the same gazetteer is: each says the version that it was matched with, and a version is the very rows of
+/// one scope. The sentinel says none: where there is a gazetteer it is not copied, since with another one there might be a name.
 ///
 /// From the outside in, each step is one look into an index: no join here can be turned round so that it starts with all articles
 /// of a hash, of which there may be very many. An article that has rows of this version already goes the usual way, which replaces.
 pub(super) const REUSE: &str = "
 WITH {held}, claimed AS MATERIALIZED (
-    SELECT a.id, a.text, a.text_hash, l.source_id, l.dataset_id
-    FROM nerd.jobs j JOIN {articles} a ON a.id = j.article_id JOIN {links} l ON l.id = a.candidate_link_id
-    WHERE j.token = $1 AND j.state = 'leased' AND j.article_id = ANY($2) AND a.text_hash IS NOT NULL
+    SELECT a.id, a.text, a.text_hash, asked.gazetteer
+    FROM unnest($2::text[], $5::text[]) AS asked (id, gazetteer)
+        JOIN nerd.jobs j ON j.article_id = asked.id JOIN {articles} a ON a.id = j.article_id
+    WHERE j.token = $1 AND j.state = 'leased' AND a.text_hash IS NOT NULL
 ), twin AS MATERIALIZED (
     SELECT c.id, c.text_hash, found.id AS twin_id
     FROM claimed c CROSS JOIN LATERAL (
@@ -33,13 +34,11 @@ WITH {held}, claimed AS MATERIALIZED (
             ) AS seen
         ) AS candidate
         CROSS JOIN LATERAL (
-            SELECT a.id, a.text, a.text_hash, l.source_id, l.dataset_id
-            FROM {articles} a JOIN {links} l ON l.id = a.candidate_link_id WHERE a.id = candidate.article_id LIMIT 1
+            SELECT a.id, a.text, a.text_hash FROM {articles} a WHERE a.id = candidate.article_id LIMIT 1
         ) AS t
         CROSS JOIN LATERAL (
-            SELECT bool_and(e.article_text_hash IS NOT DISTINCT FROM c.text_hash AND (
-                num_nonnulls(e.matched_gazetteer_id, e.match_score, e.match_name) = 0
-                OR (t.source_id, t.dataset_id) IS NOT DISTINCT FROM (c.source_id, c.dataset_id))) AS right_here
+            SELECT bool_and(e.article_text_hash IS NOT DISTINCT FROM c.text_hash
+                AND e.meta ->> 'gazetteer' IS NOT DISTINCT FROM c.gazetteer) AS right_here
             FROM {entities} e WHERE e.article_id = t.id AND e.extractor_version = $3
         ) AS rows
         WHERE t.id <> c.id AND t.text_hash = c.text_hash AND t.text = c.text COLLATE \"C\" AND rows.right_here
@@ -62,10 +61,12 @@ SELECT w.id, k.article_id IS NOT NULL AS done, (SELECT count(*) FROM copied) AS 
 FROM twin w LEFT JOIN closed k ON k.article_id = w.id";
 
 impl PostgresStore {
-    pub(super) async fn copy_known(&self, token: ClaimToken, articles: &[ArticleId]) -> Result<Completion, StoreError> {
-        let articles: Vec<&ArticleId> = articles.iter().collect();
+    pub(super) async fn copy_known(&self, token: ClaimToken, articles: &[Reusable]) -> Result<Completion, StoreError> {
+        let names: Vec<&ArticleId> = articles.iter().map(|article| &article.id).collect();
+        let gazetteers: Vec<Option<&str>> = articles.iter().map(|article| article.gazetteer.as_ref().map(|version| &*version.0)).collect();
         let session = self.session().await?;
-        let rows = session.query(&self.statements.reuse, &[&token.0, &ids(&articles), &self.extractor_version, &MOST_ROWS_SEEN]).await?;
+        let rows =
+            session.query(&self.statements.reuse, &[&token.0, &ids(&names), &self.extractor_version, &MOST_ROWS_SEEN, &gazetteers]).await?;
         let mut completion = Completion::default();
         for row in &rows {
             let id = ArticleId::new(row.get::<_, String>("id"));

@@ -5,7 +5,7 @@ pub(super) fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
-/// Fills `{schema}`, `{articles}`, `{links}`, `{entities}` and `{claimable}` (the rule, over an article called `a`).
+/// Fills `{schema}`, `{articles}`, `{links}`, `{entities}`, `{gazetteer}` and `{claimable}` (the rule, over an article called `a`).
 /// Values never go in this way, only names. `OFFSET 0` keeps the rule a look-up by key: the planner would else be free to read
 /// the whole of `article_entities` once and hash it, and does so where it expects many articles.
 pub(super) fn fill(template: &str, host_schema: &str) -> String {
@@ -19,6 +19,7 @@ pub(super) fn fill(template: &str, host_schema: &str) -> String {
         .replace("{articles}", &format!("{schema}.articles"))
         .replace("{links}", &format!("{schema}.candidate_links"))
         .replace("{entities}", &format!("{schema}.article_entities"))
+        .replace("{gazetteer}", &format!("{schema}.gazetteer"))
         .replace("{schema}", &schema)
 }
 

@@ -2,7 +2,7 @@
 //! can be looked at: by the tests, by the benchmarks, by whoever keeps the database.
 
 use super::sql::fill;
-use super::{claim, complete, discover, lease, ledger, reuse};
+use super::{claim, complete, discover, gazetteer, lease, ledger, reuse};
 
 /// What the store's sessions ask of the planner. Every statement finds its rows by an index and in the order of an index, and its
 /// plan is made once a connection: a planner without statistics, or one that met the tables when they were empty, must not think
@@ -32,6 +32,8 @@ pub struct Statements {
     pub reject: String,
     pub sweep: String,
     pub backlog: String,
+    pub gazetteer_rows: String,
+    pub gazetteer_versions: String,
 }
 
 impl Statements {
@@ -49,6 +51,8 @@ impl Statements {
             reject: lease::settling(lease::REJECT),
             sweep: lease::SWEEP.to_owned(),
             backlog: ledger::BACKLOG.to_owned(),
+            gazetteer_rows: fill(&gazetteer::rows()),
+            gazetteer_versions: fill(&gazetteer::versions()),
         }
     }
 }
