@@ -8,6 +8,7 @@ pub mod domain;
 
 // floor 1: tools
 pub mod backoff;
+pub mod compat;
 pub mod gazetteer;
 pub mod memory;
 pub mod metrics;

@@ -16,7 +16,7 @@ use nerd::actors::scopes::{ScopeOptions, Scopes};
 use nerd::actors::supervisor::{Identity, PoolOptions, PoolParts, PoolSupervisor};
 use nerd::actors::writer::{Writer, WriterParts};
 use nerd::backoff::Backoff;
-use nerd::domain::{GazetteerRow, GazetteerVersion, Origin, ScopeKey};
+use nerd::domain::{Compat, GazetteerRow, GazetteerVersion, Origin, ScopeKey};
 use nerd::engine::scripted::ScriptedFactory;
 use nerd::metrics::Metrics;
 use nerd::store::memory::MemoryStore;
@@ -126,13 +126,14 @@ impl Rig {
                 poll_interval: Duration::from_secs(2),
                 idle_poll_interval: Duration::from_secs(30),
                 span: Span::Endless,
+                prepare: nerd::domain::rot47::Preparation::DECODE,
             },
             PollParts {
                 store: dyn_store,
                 supervisor: supervisor.clone().recipient(),
                 permits: permits.clone(),
                 scopes: Some(Arc::new(Scopes::new(
-                    ScopeOptions { memory_bytes: 1 << 20, refresh: Duration::from_secs(60) },
+                    ScopeOptions { memory_bytes: 1 << 20, refresh: Duration::from_secs(60), compat: Compat::Mended },
                     store.clone(),
                     metrics.clone(),
                 ))),

@@ -9,6 +9,7 @@ use walkdir::WalkDir;
 const FLOORS: &[(&str, usize)] = &[
     ("domain", 0),
     ("backoff", 1),
+    ("compat", 1),
     ("native", 1),
     ("memory", 1),
     ("metrics", 1),

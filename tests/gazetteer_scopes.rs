@@ -5,9 +5,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nerd::actors::matcher::Matcher;
 use nerd::actors::scopes::{ScopeOptions, Scopes};
-use nerd::domain::{GazetteerRow, GazetteerVersion, ScopeKey};
-use nerd::gazetteer::Scope;
+use nerd::domain::{Compat, GazetteerRow, GazetteerVersion, ScopeKey};
 use nerd::metrics::Metrics;
 use nerd::store::GazetteerRows;
 use nerd::store::memory::MemoryStore;
@@ -23,7 +23,8 @@ struct Rig {
 impl Rig {
     fn new(memory_bytes: u64) -> Self {
         let (store, metrics) = (Arc::new(MemoryStore::new(support::database::policy())), Metrics::new());
-        let scopes = Arc::new(Scopes::new(ScopeOptions { memory_bytes, refresh: REFRESH }, store.clone(), metrics.clone()));
+        let scopes =
+            Arc::new(Scopes::new(ScopeOptions { memory_bytes, refresh: REFRESH, compat: Compat::Mended }, store.clone(), metrics.clone()));
         Self { store, metrics, scopes }
     }
 
@@ -43,7 +44,7 @@ impl Rig {
         self.store.set_gazetteer(key(source).unwrap(), rows);
     }
 
-    async fn of(&self, source: &str) -> Option<Arc<Scope>> {
+    async fn of(&self, source: &str) -> Option<Arc<Matcher>> {
         self.scopes.of(&[key(source)]).await.unwrap().pop().unwrap()
     }
 
@@ -78,7 +79,7 @@ async fn many_who_ask_at_once_share_one_build() {
             })
         })
         .collect();
-    let mut found: Vec<Arc<Scope>> = Vec::new();
+    let mut found: Vec<Arc<Matcher>> = Vec::new();
     for asked in asking {
         found.extend(asked.await.unwrap().unwrap().pop().unwrap());
     }

@@ -115,7 +115,7 @@ async fn rows_are_copied_only_where_the_same_gazetteer_is() {
         database.article(id, text).await;
         let batch = claim(store.as_ref(), 1).await;
         let matched = GazetteerMatch { id: "g".into(), name: "Boone County".into(), score: 1.0, category: None };
-        let mention = Mention { entity: entity("Boone County", "LOC", 11), origin: Origin::Both, matched: Some(matched) };
+        let mention = Mention { origin: Origin::Both, matched: Some(matched), ..entity("Boone County", "LOC", 11).into() };
         let mentions = if found { vec![entity("Ann Lee", "PERSON", 0).into(), mention] } else { vec![] };
         let annotated = AnnotatedArticle { article: batch.articles[0].clone(), mentions, gazetteer: version("1-aa") };
         store.complete(batch.token, &[annotated]).await.unwrap();

@@ -105,6 +105,7 @@ impl Host {
             retry: RetryPolicy { max_attempts: 3, max_crashes: 2, base_delay: Duration::from_secs(1), max_delay: Duration::from_secs(60) },
             discovery_chunk: 5_000,
             extractor_version: VERSION.to_owned(),
+            rules: nerd::domain::RowRules::default(),
         }
     }
 

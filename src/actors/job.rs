@@ -4,17 +4,38 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::in_flight::InFlight;
+use super::matcher::Matcher;
+use crate::domain::rot47::Decoded;
 use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, ClaimedArticle, Mention, Rejection};
 use crate::engine::TextError;
-use crate::gazetteer::Scope;
 
 /// Articles of the smallest piece that a batch is cut into so that all workers have some.
 const SMALLEST_PIECE: usize = 8;
 
-/// A claimed article with the gazetteer of its source and dataset, if there is one.
+/// A claimed article ready to be read.
 pub struct Prepared {
     pub article: ClaimedArticle,
-    pub scope: Option<Arc<Scope>>,
+    /// Where it is not read as it is stored.
+    pub decoded: Option<Decoded>,
+    /// The gazetteer of its source and dataset, if there is one.
+    pub scope: Option<Arc<Matcher>>,
+}
+
+impl Prepared {
+    /// The text as it is read.
+    pub fn text(&self) -> &Arc<str> {
+        self.decoded.as_ref().map_or(&self.article.text, |decoded| &decoded.text)
+    }
+
+    /// With what was found in it as it was read.
+    pub fn annotated(self, mentions: Vec<Mention>) -> AnnotatedArticle {
+        let mentions = match &self.decoded {
+            Some(read) => mentions.into_iter().map(|mention| mention.placed(read)).collect(),
+            None => mentions,
+        };
+        let gazetteer = self.scope.map(|scope| scope.version().clone());
+        AnnotatedArticle { article: self.article, mentions, gazetteer }
+    }
 }
 
 /// (A part of) a claimed batch. The parts share the claim's guard: the permit is free when the last of them is settled.
@@ -33,8 +54,8 @@ pub struct Sorted {
 }
 
 impl Job {
-    pub fn texts(&self) -> Vec<(Arc<str>, Option<Arc<Scope>>)> {
-        self.articles.iter().map(|prepared| (prepared.article.text.clone(), prepared.scope.clone())).collect()
+    pub fn texts(&self) -> Vec<(Arc<str>, Option<Arc<Matcher>>)> {
+        self.articles.iter().map(|prepared| (prepared.text().clone(), prepared.scope.clone())).collect()
     }
 
     /// Two halves, or the job itself when it is a single article.
@@ -67,13 +88,10 @@ impl Job {
     /// Pairs each article with its result.
     pub fn sort(self, results: Vec<Result<Vec<Mention>, TextError>>) -> Sorted {
         let mut sorted = Sorted::default();
-        for (Prepared { article, scope }, result) in self.articles.into_iter().zip(results) {
+        for (prepared, result) in self.articles.into_iter().zip(results) {
             match result {
-                Ok(mentions) => {
-                    let gazetteer = scope.map(|scope| scope.version().clone());
-                    sorted.annotated.push(AnnotatedArticle { article, mentions, gazetteer });
-                }
-                Err(error) => sorted.rejected.push(Rejection { article, error: error.0, weight: 1 }),
+                Ok(mentions) => sorted.annotated.push(prepared.annotated(mentions)),
+                Err(error) => sorted.rejected.push(Rejection { article: prepared.article, error: error.0, weight: 1 }),
             }
         }
         sorted
@@ -116,7 +134,7 @@ mod tests {
                     attempts: 0,
                     crashes: 0,
                 })
-                .map(|article| Prepared { article, scope: None })
+                .map(|article| Prepared { article, decoded: None, scope: None })
                 .collect();
             let in_flight = InFlight::new(token, size, permits.acquire().await, Ledger::new(), Metrics::new());
             jobs.push_back(Job { token, articles, in_flight });

@@ -6,9 +6,9 @@ use actix::Message;
 
 use super::in_flight::InFlight;
 use super::job::Prepared;
+use super::matcher::Matcher;
 use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, Mention, Rejection};
 use crate::engine::{TextError, Work};
-use crate::gazetteer::Scope;
 use crate::store::LoadRecord;
 
 /// Poller to supervisor: a claimed batch with what it is to be matched with.
@@ -45,7 +45,7 @@ pub enum BuildFailure {
 #[derive(Message)]
 #[rtype(result = "Result<Annotated, CallFailure>")]
 pub struct Annotate {
-    pub texts: Vec<(Arc<str>, Option<Arc<Scope>>)>,
+    pub texts: Vec<(Arc<str>, Option<Arc<Matcher>>)>,
 }
 
 /// What a worker made of the texts: a result a text, in the order given.

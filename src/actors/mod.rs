@@ -20,6 +20,7 @@ pub mod health;
 pub mod in_flight;
 pub mod job;
 pub mod keeper;
+pub mod matcher;
 pub mod messages;
 pub mod outcome;
 pub mod permits;

@@ -18,6 +18,7 @@ use super::outcome::Outcomes;
 use super::permits::Permits;
 use super::scopes::Scopes;
 use crate::backoff::Backoff;
+use crate::domain::rot47::Preparation;
 use crate::domain::{ArticleId, Batch, ClaimToken, ClaimedArticle, ScopeKey};
 use crate::metrics::Metrics;
 use crate::store::{ArticleStore, ClaimRequest, Reusable};
@@ -44,6 +45,8 @@ pub struct PollOptions {
     pub poll_interval: Duration,
     pub idle_poll_interval: Duration,
     pub span: Span,
+    /// What becomes of a text before it is read.
+    pub prepare: Preparation,
 }
 
 pub struct PollParts {
@@ -128,7 +131,7 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
                 parts.metrics.batch(batch.articles.len() as u64);
                 let token = batch.token;
                 let in_flight = InFlight::new(token, batch.articles.len(), permit, parts.ledger.clone(), parts.metrics.clone());
-                let Some(articles) = prepare(parts, batch).await else { return };
+                let Some(articles) = prepare(options, parts, batch).await else { return };
                 let articles = if options.reuse { reuse(parts, token, articles).await } else { articles };
                 if !articles.is_empty() {
                     parts.supervisor.do_send(Assign { token, articles, in_flight });
@@ -168,11 +171,12 @@ async fn claim(parts: &PollParts, request: ClaimRequest) -> Result<Batch, ()> {
     }
 }
 
-/// Brings the gazetteers of a batch. While the database does not give them, the batch waits, its lease renewed: without its matches
+/// Brings the gazetteers of a batch, and makes its texts readable. While the database does not give them, the batch waits, its lease renewed: without its matches
 /// it must not be written. `None` when it was given back, since the process is asked to end.
-async fn prepare(parts: &PollParts, batch: Batch) -> Option<Vec<Prepared>> {
+async fn prepare(options: &PollOptions, parts: &PollParts, batch: Batch) -> Option<Vec<Prepared>> {
+    let prepared = |article: ClaimedArticle, scope| Prepared { decoded: options.prepare.read(&article.text), article, scope };
     let Some(scopes) = &parts.scopes else {
-        return Some(batch.articles.into_iter().map(|article| Prepared { article, scope: None }).collect());
+        return Some(batch.articles.into_iter().map(|article| prepared(article, None)).collect());
     };
     let key = |article: &ClaimedArticle| ScopeKey::new(article.source_id.as_deref(), article.dataset_id.as_deref());
     let keys: Vec<Option<ScopeKey>> = batch.articles.iter().map(key).collect();
@@ -182,7 +186,7 @@ async fn prepare(parts: &PollParts, batch: Batch) -> Option<Vec<Prepared>> {
         match scopes.of(&keys).await {
             Ok(found) => {
                 parts.metrics.stage("gazetteer", started.elapsed().as_secs_f64());
-                return Some(batch.articles.into_iter().zip(found).map(|(article, scope)| Prepared { article, scope }).collect());
+                return Some(batch.articles.into_iter().zip(found).map(|(article, scope)| prepared(article, scope)).collect());
             }
             Err(error) => {
                 parts.metrics.db_error(error.kind());

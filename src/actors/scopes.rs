@@ -11,11 +11,13 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::domain::ScopeKey;
-use crate::gazetteer::Scope;
+use super::matcher::Matcher;
+use crate::domain::{Compat, ScopeKey};
 use crate::metrics::Metrics;
 use crate::store::{ArticleStore, StoreError};
 
+/// Asking for versions takes at most one part in so many of the time.
+const RARITY: u32 = 100;
 /// What an entry costs beside its index, bytes: key, place in the table. Scopes without rows are remembered too.
 const ENTRY_BYTES: u64 = 256;
 
@@ -23,8 +25,10 @@ const ENTRY_BYTES: u64 = 256;
 pub struct ScopeOptions {
     /// Bytes that the held indexes may occupy. What a batch at work still uses lives on with it, and no longer.
     pub memory_bytes: u64,
-    /// For how long a scope is used without asking whether its rows have changed.
+    /// For how long at least a scope is used without asking whether its rows have changed; zero: it is asked each time.
     pub refresh: Duration,
+    /// Whose rules articles are matched by.
+    pub compat: Compat,
 }
 
 /// Hands out the indexes of scopes.
@@ -41,11 +45,13 @@ struct Held {
     bytes: u64,
     /// Counts the requests.
     now: u64,
+    /// What it took to ask for the version of one scope, when that was done last.
+    asking: Duration,
 }
 
 struct Entry {
     /// `None`: it has no rows.
-    scope: Option<Arc<Scope>>,
+    scope: Option<Arc<Matcher>>,
     checked: Instant,
     /// The request that used it last.
     used: u64,
@@ -64,7 +70,7 @@ impl Scopes {
 
     /// The index for each key, `None` where there is nothing to match with. All or nothing: after an error what was read until
     /// then is still held, so the next try has less to do.
-    pub async fn of(&self, keys: &[Option<ScopeKey>]) -> Result<Vec<Option<Arc<Scope>>>, StoreError> {
+    pub async fn of(&self, keys: &[Option<ScopeKey>]) -> Result<Vec<Option<Arc<Matcher>>>, StoreError> {
         let mut held = self.held.lock().await;
         held.now += 1;
         let result = self.bring(&mut held, keys).await;
@@ -72,13 +78,13 @@ impl Scopes {
         result
     }
 
-    async fn bring(&self, held: &mut Held, keys: &[Option<ScopeKey>]) -> Result<Vec<Option<Arc<Scope>>>, StoreError> {
+    async fn bring(&self, held: &mut Held, keys: &[Option<ScopeKey>]) -> Result<Vec<Option<Arc<Matcher>>>, StoreError> {
         let mut wanted: Vec<&ScopeKey> = keys.iter().flatten().collect();
         wanted.sort_unstable();
         wanted.dedup();
         self.check(held, &wanted).await?;
         // Beside those held, all of them used now: what is read for this request may be more than fits.
-        let mut brought: HashMap<&ScopeKey, Option<Arc<Scope>>> = wanted.iter().filter_map(|&key| Some((key, held.take(key)?))).collect();
+        let mut brought: HashMap<&ScopeKey, Option<Arc<Matcher>>> = wanted.iter().filter_map(|&key| Some((key, held.take(key)?))).collect();
         for key in wanted {
             if !brought.contains_key(key) {
                 let checked = Instant::now();
@@ -92,9 +98,10 @@ impl Scopes {
 
     /// Asks for the versions of those that were not looked at for a while, and reads those anew that have changed.
     async fn check(&self, held: &mut Held, wanted: &[&ScopeKey]) -> Result<(), StoreError> {
+        let pause = pause(self.options.refresh, held.asking, held.entries.len());
         let due: Vec<ScopeKey> = wanted
             .iter()
-            .filter(|key| held.entries.get(key).is_some_and(|entry| entry.checked.elapsed() >= self.options.refresh))
+            .filter(|key| held.entries.get(key).is_some_and(|entry| entry.checked.elapsed() >= pause))
             .map(|&key| key.clone())
             .collect();
         if due.is_empty() {
@@ -102,6 +109,7 @@ impl Scopes {
         }
         let checked = Instant::now();
         let versions = self.store.gazetteer_versions(&due).await?;
+        held.asking = checked.elapsed() / u32::try_from(due.len()).unwrap_or(u32::MAX).max(1);
         for (key, version) in due.into_iter().zip(versions) {
             let Some(entry) = held.entries.get_mut(&key) else { continue };
             if entry.scope.as_ref().map(|scope| scope.version()) == version.as_ref() {
@@ -114,18 +122,18 @@ impl Scopes {
         Ok(())
     }
 
-    fn hold(&self, held: &mut Held, key: ScopeKey, scope: Option<Arc<Scope>>, checked: Instant) {
+    fn hold(&self, held: &mut Held, key: ScopeKey, scope: Option<Arc<Matcher>>, checked: Instant) {
         held.put(key, scope, checked);
         held.shrink(self.options.memory_bytes);
     }
 
     /// `reason`: missing, changed.
-    async fn read(&self, key: &ScopeKey, reason: &'static str) -> Result<Option<Arc<Scope>>, StoreError> {
+    async fn read(&self, key: &ScopeKey, reason: &'static str) -> Result<Option<Arc<Matcher>>, StoreError> {
         let Some(read) = self.store.gazetteer_rows(key).await? else { return Ok(None) };
-        let rows = read.rows.len();
+        let (rows, compat) = (read.rows.len(), self.options.compat);
         let building = tokio::task::spawn_blocking(move || {
             let started = std::time::Instant::now();
-            (Scope::new(read.version, read.rows), started.elapsed().as_secs_f64())
+            (Matcher::new(compat, read.version, read.rows), started.elapsed().as_secs_f64())
         });
         let (scope, seconds) = building
             .await
@@ -137,15 +145,23 @@ impl Scopes {
     }
 }
 
+/// Between two questions for a scope's version: as configured, or longer where very many scopes would have the server always count.
+fn pause(refresh: Duration, asking: Duration, scopes: usize) -> Duration {
+    if refresh.is_zero() {
+        return refresh;
+    }
+    refresh.max(asking.saturating_mul(u32::try_from(scopes).unwrap_or(u32::MAX).saturating_mul(RARITY)))
+}
+
 impl Held {
     /// What is held for a key, and notes that it is used.
-    fn take(&mut self, key: &ScopeKey) -> Option<Option<Arc<Scope>>> {
+    fn take(&mut self, key: &ScopeKey) -> Option<Option<Arc<Matcher>>> {
         let entry = self.entries.get_mut(key)?;
         entry.used = self.now;
         Some(entry.scope.clone())
     }
 
-    fn put(&mut self, key: ScopeKey, scope: Option<Arc<Scope>>, checked: Instant) {
+    fn put(&mut self, key: ScopeKey, scope: Option<Arc<Matcher>>, checked: Instant) {
         let entry = Entry { scope, checked, used: self.now };
         self.bytes += entry.bytes();
         if let Some(before) = self.entries.insert(key, entry) {
@@ -163,5 +179,19 @@ impl Held {
                 self.bytes -= gone.bytes();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dear_questions_are_rarer() {
+        let (refresh, asking) = (Duration::from_secs(10), Duration::from_millis(8));
+        assert_eq!(pause(refresh, asking, 10), refresh);
+        assert_eq!(pause(refresh, asking, 300), Duration::from_secs(240));
+        assert_eq!(pause(Duration::ZERO, asking, 300), Duration::ZERO);
+        assert_eq!(pause(refresh, Duration::MAX, usize::MAX), Duration::MAX);
     }
 }

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use actix::{Actor, Context, Handler};
 
+use super::matcher::mentions;
 use super::messages::{Annotate, Annotated, Build, BuildFailure, Built, CallFailure};
-use crate::domain::Mention;
 use crate::engine::{Annotation, EngineError, EngineFactory, NerEngine, Progress};
 use crate::memory;
 
@@ -104,10 +104,7 @@ fn matched(call: &Annotate, annotation: Annotation, progress: &Progress) -> Anno
         .map(|((text, scope), result)| {
             progress.step();
             let entities = result?;
-            Ok(match scope {
-                Some(scope) => scope.mentions(text, entities),
-                None => entities.into_iter().map(Mention::from).collect(),
-            })
+            Ok(mentions(scope.as_deref(), text, entities))
         })
         .collect();
     let matched = call.texts.iter().any(|(_, scope)| scope.is_some());

@@ -118,7 +118,8 @@ impl Daemon {
         )
         .start();
         let gazetteer = &settings.gazetteer;
-        let options = ScopeOptions { memory_bytes: gazetteer.memory_bytes, refresh: gazetteer.refresh };
+        let options =
+            ScopeOptions { memory_bytes: gazetteer.memory_bytes, refresh: gazetteer.refresh, compat: settings.output.rules.compat };
         let scopes = gazetteer.enabled.then(|| Arc::new(Scopes::new(options, store.clone(), metrics.clone())));
         let (stop, finished) = (CancellationToken::new(), CancellationToken::new());
         Self {
@@ -219,6 +220,7 @@ impl Daemon {
                 poll_interval: settings.claim.poll_interval,
                 idle_poll_interval: settings.claim.idle_poll_interval,
                 span: task.span,
+                prepare: super::preparation(settings, settings.output.rules.compat),
             },
             PollParts {
                 store: self.store.clone(),

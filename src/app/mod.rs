@@ -9,6 +9,9 @@ use uuid::Uuid;
 use crate::actors::fatal::{Cause, Fatal, FatalError};
 use crate::actors::health::Health;
 use crate::actors::poller::Span;
+use crate::compat;
+use crate::domain::Compat;
+use crate::domain::rot47::Preparation;
 use crate::engine::{CachedFactory, EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory, is_accelerator};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -70,6 +73,8 @@ pub fn workers(settings: &Settings) -> u32 {
 pub fn store_options(settings: &Settings, model: Option<&ModelInfo>) -> StoreOptions {
     let sha256 = model.map_or("", |m| m.sha256.get(..12).unwrap_or(&m.sha256));
     let version = settings.output.extractor_version.replace("{model}", model.map_or("", |m| &m.name));
+    // Rows by other rules are other rows: neither may replace the other or be copied for it.
+    let rules = if settings.output.rules.compat == Compat::Strict { "-strict" } else { "" };
     StoreOptions {
         url: settings.database.url.clone(),
         pool_size: settings.database.pool_size,
@@ -83,7 +88,17 @@ pub fn store_options(settings: &Settings, model: Option<&ModelInfo>) -> StoreOpt
             max_delay: settings.retry.max_delay,
         },
         discovery_chunk: settings.discovery.chunk_articles,
-        extractor_version: version.replace("{sha256}", sha256).replace("{version}", env!("CARGO_PKG_VERSION")),
+        extractor_version: version.replace("{sha256}", sha256).replace("{version}", env!("CARGO_PKG_VERSION")) + rules,
+        rules: settings.output.rules.clone(),
+    }
+}
+
+/// What becomes of a text before it is read.
+pub fn preparation(settings: &Settings, compat: Compat) -> Preparation {
+    match (settings.text.decode_rot47, compat) {
+        (false, _) => Preparation::NONE,
+        (true, Compat::Mended) => Preparation::DECODE,
+        (true, Compat::Strict) => Preparation(compat::decode_rot47),
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Arguments {
     /// auto, int8, bf16 or f32
     #[arg(long, global = true, value_name = "PRECISION")]
     pub precision: Option<String>,
+    /// mended or strict: whose rules rows are made by
+    #[arg(long, global = true, value_name = "RULES")]
+    pub compat: Option<String>,
     /// error, warn, info, debug or trace
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -60,6 +63,8 @@ pub enum Command {
     Annotate(Annotate),
     /// Create or upgrade the schema `nerd`; your own tables are not altered
     Migrate(Migrate),
+    /// Show what would change if nerd took over, over a sample of the rows that stand; writes nothing
+    Parity(Parity),
     /// Check configuration, model and database, and print what is in force
     Check(Format),
     /// The queue at a glance
@@ -133,6 +138,22 @@ pub struct Migrate {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\x1b[1mExample:\x1b[0m
+  nerd parity --source gazette --limit 500     by label and category, with examples
+  nerd parity --json > parity.json             every change, for machines")]
+pub struct Parity {
+    /// Only articles of this source (candidate_links.source, compared exactly)
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// At most so many articles, the newest that have rows
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct Format {
     /// Print JSON
     #[arg(long)]
@@ -180,6 +201,7 @@ impl Arguments {
             ("engine.workers", &self.workers),
             ("engine.device", &self.device),
             ("engine.precision", &self.precision),
+            ("output.compat", &self.compat),
             ("log.level", &self.log_level),
         ];
         all.extend(named.iter().filter_map(|(key, value)| Some(((*key).to_owned(), (*value).clone()?))));

@@ -5,6 +5,7 @@ mod arguments;
 mod daemon;
 mod highlight;
 mod operate;
+mod parity;
 mod pool;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub fn main() -> anyhow::Result<u8> {
         Command::Extract(options) => Ok(daemon::extract(&settings, &options)),
         Command::Annotate(options) => annotate::annotate(&settings, &options),
         Command::Migrate(options) => operate::migrate(&settings, &options),
+        Command::Parity(options) => parity::parity(&settings, &options),
         Command::Check(options) => operate::check(&settings, &effective, &options),
         Command::Status(options) => operate::status(&settings, &options),
         Command::Retry(options) => operate::retry(&settings, &options),

@@ -15,21 +15,21 @@ use crate::store::postgres::migrate as schema;
 use crate::store::verdict::{Allowance, judge};
 use crate::store::{ArticleStore, StoreError};
 
-fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
 }
 
 /// Prints the store's error; its exit code: wrong set-up, or just away.
-fn fail(error: &StoreError) -> u8 {
+pub(super) fn fail(error: &StoreError) -> u8 {
     anstream::eprintln!("nerd: {error}");
     if error.is_transient() { FAILED } else { CONFIGURATION }
 }
 
-fn print_json(value: &serde_json::Value) {
+pub(super) fn print_json(value: &serde_json::Value) {
     anstream::println!("{value:#}");
 }
 
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header.iter().copied());
     table
@@ -49,8 +49,10 @@ pub fn migrate(settings: &Settings, options: &Migrate) -> anyhow::Result<u8> {
         [] => anstream::println!("the schema nerd is up to date (version {})", migrated.version),
         applied => anstream::println!("applied {}; the schema nerd is at version {}", applied.join(", "), migrated.version),
     }
-    if migrated.host_tables {
-        anstream::println!("the host's tables are there");
+    match migrated.created.as_slice() {
+        [] if migrated.host_tables => anstream::println!("the host's tables were there, and are as they were"),
+        [] => {}
+        created => anstream::println!("created the host's tables {}", created.join(", ")),
     }
     if migrated.trigger {
         anstream::println!("the trigger on articles is installed: new articles are seen at once");

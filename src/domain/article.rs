@@ -29,7 +29,8 @@ impl fmt::Display for ArticleId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimToken(pub Uuid);
 
-/// One article as the claim returned it. The text is exactly `articles.text`, never shown in logs.
+/// One article as the claim returned it. The text is exactly `articles.text` (or, in the pool, what of it is read when a part of it
+/// is scrambled), never shown in logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClaimedArticle {
     pub id: ArticleId,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::article::ClaimedArticle;
+use super::category::Category;
 use super::gazetteer::{GazetteerMatch, GazetteerVersion};
+use super::rot47::Decoded;
 
 /// A labelled span. Offsets count Unicode code points from 0, the end is exclusive; `text` is that slice of the stored text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,12 +47,25 @@ pub struct Mention {
     pub entity: Entity,
     pub origin: Origin,
     pub matched: Option<GazetteerMatch>,
+    /// Stored scrambled, and decoded before it was read: the text is not the slice that the offsets name.
+    pub decoded: bool,
+    /// What the strict rules say, whatever the label; `None`: by label and name.
+    pub category: Option<Category>,
+}
+
+impl Mention {
+    /// Its place in the stored text instead of the one that was read.
+    pub fn placed(mut self, read: &Decoded) -> Self {
+        let (place, decoded) = read.place(self.entity.start, self.entity.end);
+        (self.entity.start, self.entity.end, self.decoded) = (place.start, place.end, decoded);
+        self
+    }
 }
 
 impl From<Entity> for Mention {
     /// Of the model alone, without a match.
     fn from(entity: Entity) -> Self {
-        Self { entity, origin: Origin::Model, matched: None }
+        Self { entity, origin: Origin::Model, matched: None, decoded: false, category: None }
     }
 }
 

@@ -6,8 +6,11 @@ pub mod compute;
 pub mod entity;
 pub mod gazetteer;
 pub mod norm;
+pub mod rot47;
+pub mod rules;
 
 pub use article::{ArticleId, Batch, ClaimToken, ClaimedArticle, Rejection};
 pub use compute::{DeviceChoice, PrecisionChoice};
 pub use entity::{AnnotatedArticle, Entity, Mention, Origin};
 pub use gazetteer::{GazetteerMatch, GazetteerRow, GazetteerVersion, ScopeKey};
+pub use rules::{Compat, RowRules};

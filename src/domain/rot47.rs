@@ -2,48 +2,109 @@
 //! crawler stores them: `kAm` is `<p>`, `k^Am` is `</p>`. Pure; applied to a text before it is read.
 //!
 //! What is between the two marks is decoded where it then reads like prose, and not before: ordinary sentences are decoded, text
-//! full of symbols is left alone. No character is added or removed, so an offset in the decoded text is one in the stored text.
+//! full of symbols is left alone. Too few words are no evidence; they may come from several paragraphs, so that a short one among
+//! longer ones is read too. A `k` or `m` of the prose is a `<` or `>` in the scrambled text, and there often an entity of HTML
+//! (`&lt;`): it is one again before it is decoded. Every character of the decoded text knows its place in the stored text.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 const OPEN: [char; 3] = ['k', 'A', 'm'];
 const CLOSE: [char; 4] = ['k', '^', 'A', 'm'];
-/// Fewer words are no paragraph, and too few to judge by.
+/// Fewer words in all that would be decoded are too few to judge by.
 const FEWEST_WORDS: usize = 6;
 /// Share of the words that must read like words when decoded.
 const PROSE: f64 = 0.7;
 /// Longest tag, characters.
 const LONGEST_TAG: usize = 500;
 
-/// A text with its scrambled paragraphs made readable.
+/// Entities of HTML that prose is full of.
+const ENTITIES: [(&str, char); 8] =
+    [("&lt;", '<'), ("&gt;", '>'), ("&amp;", '&'), ("&quot;", '"'), ("&#39;", '\''), ("&apos;", '\''), ("&nbsp;", ' '), ("&#8217;", '’')];
+
+/// A text made readable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// As many code points as the stored text.
-    pub text: String,
-    /// The decoded parts, in code points, ascending.
-    pub parts: Vec<Range<usize>>,
+    pub text: Arc<str>,
+    /// For each code point of the text, and its end, the place in the stored text; empty where the text is its own measure.
+    points: Vec<u32>,
+    /// The decoded parts of the text, in code points, ascending.
+    parts: Vec<Range<usize>>,
 }
 
-/// The text with its scrambled paragraphs decoded, their tags made spaces; `None` where there are none.
+impl Decoded {
+    /// A text in which offsets are into itself.
+    pub fn moved(text: String) -> Self {
+        Self { text: text.into(), points: Vec::new(), parts: Vec::new() }
+    }
+
+    /// Where a span of the text lies in the stored one, and whether any of it was decoded.
+    pub fn place(&self, start: usize, end: usize) -> (Range<usize>, bool) {
+        let decoded = self.parts.iter().any(|part| part.start < end && start < part.end);
+        match (self.points.get(start), self.points.get(end)) {
+            (Some(&from), Some(&to)) => (from as usize..to as usize, decoded),
+            _ => (start..end, decoded),
+        }
+    }
+}
+
+/// What becomes of a text before it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Preparation(pub fn(&str) -> Option<Decoded>);
+
+impl Preparation {
+    /// Every text is read as it is stored.
+    pub const NONE: Self = Self(|_| None);
+    /// Scrambled paragraphs are made readable.
+    pub const DECODE: Self = Self(decode);
+
+    /// The text as it is read; `None`: as it is stored.
+    pub fn read(self, text: &str) -> Option<Decoded> {
+        self.0(text)
+    }
+}
+
+/// A character and its place in the stored text.
+type Placed = (char, u32);
+
+/// The text with its scrambled paragraphs decoded, a space for each of their tags; `None` where there are none.
 pub fn decode(text: &str) -> Option<Decoded> {
     if !text.contains("kAm") && !text.contains("k^Am") {
         return None;
     }
-    let mut characters: Vec<char> = text.chars().collect();
-    let mut parts = Vec::new();
-    for part in paragraphs(&characters) {
-        let stored = &characters[part.clone()];
-        let mut decoded: Vec<char> = stored.iter().map(|&c| rotate(c)).collect();
-        blank_tags(&mut decoded);
-        if reads_like_prose(&decoded) > reads_like_prose(stored).max(PROSE - f64::EPSILON) {
-            characters[part.clone()].copy_from_slice(&decoded);
-            parts.push(part);
+    let stored: Vec<char> = text.chars().collect();
+    let mut readable: Vec<(Range<usize>, Vec<Placed>)> = Vec::new();
+    let mut words = 0;
+    for part in paragraphs(&stored) {
+        let scrambled: Vec<Placed> = part.clone().map(|place| (stored[place], place as u32)).collect();
+        let rotated: Vec<Placed> = unescaped(&scrambled).into_iter().map(|(c, place)| (rotate(c), place)).collect();
+        let decoded = unescaped(&without_tags(&rotated));
+        let opened = stored[part.clone()].starts_with(&OPEN);
+        let closed = stored[part.clone()].ends_with(&CLOSE);
+        let between = if opened { OPEN.len() } else { 0 }..scrambled.len() - if closed { CLOSE.len() } else { 0 };
+        let (before, after) = (Reading::of(scrambled.get(between).unwrap_or_default()), Reading::of(&decoded));
+        if after.is_prose() && after.share() > before.share() && (opened && closed || after.words >= FEWEST_WORDS) {
+            words += after.words;
+            readable.push((part, decoded));
         }
     }
-    (!parts.is_empty()).then(|| Decoded { text: characters.into_iter().collect(), parts })
+    if words < FEWEST_WORDS {
+        return None;
+    }
+    let (mut all, mut parts, mut from): (Vec<Placed>, _, _) = (Vec::with_capacity(stored.len()), Vec::new(), 0);
+    for (part, decoded) in readable {
+        all.extend((from..part.start).map(|place| (stored[place], place as u32)));
+        parts.push(all.len()..all.len() + decoded.len());
+        all.extend(decoded);
+        from = part.end;
+    }
+    all.extend((from..stored.len()).map(|place| (stored[place], place as u32)));
+    let points = all.iter().map(|&(_, place)| place).chain([stored.len() as u32]).collect();
+    Some(Decoded { text: all.into_iter().map(|(c, _)| c).collect::<String>().into(), points, parts })
 }
 
-fn rotate(c: char) -> char {
+/// The cipher: each printable ASCII character 47 places on, its own inverse.
+pub fn rotate(c: char) -> char {
     match c {
         '!'..='~' => char::from(b'!' + (c as u8 - b'!' + 47) % 94),
         _ => c,
@@ -81,37 +142,76 @@ fn paragraphs(characters: &[char]) -> Vec<Range<usize>> {
     found
 }
 
-/// Tags to spaces, one for each character.
-fn blank_tags(characters: &mut [char]) {
-    let mut at = 0;
+/// A space for each tag.
+fn without_tags(characters: &[Placed]) -> Vec<Placed> {
+    let (mut out, mut at) = (Vec::with_capacity(characters.len()), 0);
     while at < characters.len() {
-        let end = (characters[at] == '<').then(|| {
-            characters[at + 1..].iter().take(LONGEST_TAG).position(|&c| matches!(c, '<' | '>')).filter(|&end| characters[at + 1 + end] == '>')
-        });
-        match end.flatten() {
-            Some(end) => {
-                characters[at..=at + 1 + end].fill(' ');
-                at += end + 2;
+        let (c, place) = characters[at];
+        let inside = characters[at + 1..].iter().take(LONGEST_TAG);
+        let end = inside.map(|&(c, _)| c).position(|c| matches!(c, '<' | '>')).filter(|end| c == '<' && characters[at + 1 + end].0 == '>');
+        out.push((if end.is_some() { ' ' } else { c }, place));
+        at += end.map_or(1, |end| end + 2);
+    }
+    out
+}
+
+/// The characters that entities of HTML stand for.
+fn unescaped(characters: &[Placed]) -> Vec<Placed> {
+    let (mut out, mut at) = (Vec::with_capacity(characters.len()), 0);
+    while at < characters.len() {
+        let (c, place) = characters[at];
+        let stands_here =
+            |entity: &str| characters[at..].len() >= entity.len() && characters[at..].iter().zip(entity.chars()).all(|(a, b)| a.0 == b);
+        let found = if c == '&' { ENTITIES.iter().find(|(entity, _)| stands_here(entity)) } else { None };
+        out.push((found.map_or(c, |&(_, meant)| meant), place));
+        at += found.map_or(1, |(entity, _)| entity.len());
+    }
+    out
+}
+
+/// How much of a text reads like words.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// Numbers are none: a lone letter is one when it is scrambled.
+    words: usize,
+    readable: usize,
+}
+
+impl Reading {
+    fn of(characters: &[Placed]) -> Self {
+        let mut reading = Self { words: 0, readable: 0 };
+        for word in characters.split(|(c, _)| c.is_whitespace()) {
+            let inside = |(c, _): &Placed| c.is_alphanumeric();
+            let (Some(begin), Some(end)) = (word.iter().position(inside), word.iter().rposition(inside)) else { continue };
+            let core: Vec<char> = word[begin..=end].iter().map(|&(c, _)| c).collect();
+            if core.iter().any(|c| c.is_alphabetic()) {
+                reading.words += 1;
+                reading.readable += usize::from(is_word(&core));
             }
-            None => at += 1,
         }
+        reading
+    }
+
+    fn share(self) -> f64 {
+        self.readable as f64 / self.words.max(1) as f64
+    }
+
+    fn is_prose(self) -> bool {
+        self.words > 0 && self.share() >= PROSE
     }
 }
 
-/// Share of the words that are letters for the most part, the marks around them apart; 0 for too few words.
-fn reads_like_prose(characters: &[char]) -> f64 {
-    let (mut words, mut readable) = (0usize, 0usize);
-    for word in characters.split(|c| c.is_whitespace()) {
-        let inside = |c: &char| c.is_alphanumeric();
-        let (Some(begin), Some(end)) = (word.iter().position(inside), word.iter().rposition(inside)) else { continue };
-        words += 1;
-        let core = &word[begin..=end];
-        let letters = core.iter().filter(|c| c.is_alphabetic()).count();
-        let strange = core.iter().filter(|c| !c.is_alphanumeric() && !matches!(c, '\'' | '’' | '-' | '–' | '—' | '.' | ',' | '&' | '/' | '$')).count();
-        let number = letters == 0 && strange == 0;
-        readable += usize::from(number || (strange == 0 && letters * 5 >= core.len() * 3));
+/// Whether it is written as words are: letters for the most part, a vowel, capitals at the beginnings or throughout, no odd marks.
+fn is_word(core: &[char]) -> bool {
+    let letters = core.iter().filter(|c| c.is_alphabetic()).count();
+    if letters == 1 && core.len() == 1 {
+        return matches!(core[0], 'a' | 'A' | 'I');
     }
-    if words < FEWEST_WORDS { 0.0 } else { readable as f64 / words as f64 }
+    let joins = |c: char| matches!(c, '\'' | '’' | '-' | '–' | '—' | '.' | '&' | '/');
+    let vowel = core.iter().any(|c| !c.is_ascii() || matches!(c.to_ascii_lowercase(), 'a' | 'e' | 'i' | 'o' | 'u' | 'y'));
+    let loud = core.iter().all(|c| !c.is_lowercase());
+    let shaped = core.windows(2).all(|pair| loud || !pair[1].is_uppercase() || joins(pair[0]));
+    letters * 5 >= core.len() * 3 && vowel && shaped && core.iter().all(|&c| c.is_alphanumeric() || joins(c))
 }
 
 #[cfg(test)]
@@ -121,6 +221,12 @@ mod tests {
 
     fn scrambled(text: &str) -> String {
         text.chars().map(rotate).collect()
+    }
+
+    /// Where a part of the decoded text lies in the stored one.
+    fn found(decoded: &Decoded, part: &str) -> (Range<usize>, bool) {
+        let start = decoded.text[..decoded.text.find(part).unwrap()].chars().count();
+        decoded.place(start, start + part.chars().count())
     }
 
     fn words(text: &str) -> Vec<&str> {
@@ -133,8 +239,26 @@ mod tests {
         let stored = format!("Posted at noon. {} Comments", scrambled(&format!("<p>{sentence}</p>")));
         let decoded = decode(&stored).unwrap();
         assert_eq!(words(&decoded.text), words(&format!("Posted at noon. {sentence} Comments")));
-        assert_eq!(decoded.text.chars().count(), stored.chars().count());
-        assert_eq!(decoded.parts, vec![16..16 + sentence.len() + 7]);
+        let (place, marked) = found(&decoded, "Stephens Lake");
+        assert!(marked);
+        let slice: String = stored.chars().skip(place.start).take(place.len()).collect();
+        assert_eq!(slice, scrambled("Stephens Lake"));
+        assert!(!found(&decoded, "Posted").1 && !found(&decoded, "Comments").1);
+        let (place, _) = found(&decoded, "Comments");
+        assert_eq!(&stored[place], "Comments");
+    }
+
+    /// `k` and `m` are `<` and `>` on the page, and there entities of HTML.
+    #[test]
+    fn escaped_marks_are_letters() {
+        let sentence = "<p>The mayor asked Dave &amp; Buster's of Park Lake to come back for more milk.</p>";
+        let stored = format!("Ünïon {}", scrambled(sentence).replace('<', "&lt;").replace('>', "&gt;"));
+        let decoded = decode(&stored).unwrap();
+        assert!(decoded.text.contains("The mayor asked Dave & Buster's of Park Lake to come back for more milk."), "{}", decoded.text);
+        let (place, marked) = found(&decoded, "Park Lake");
+        let slice: String = stored.chars().skip(place.start).take(place.len()).collect();
+        assert!(marked);
+        assert_eq!(slice, scrambled("Park Lake").replace('<', "&lt;"));
     }
 
     #[test]
@@ -156,8 +280,30 @@ mod tests {
     }
 
     #[test]
+    fn a_short_paragraph_among_longer_ones_is_read() {
+        let long = scrambled("<p>The council of Boone County met again on Tuesday night.</p>");
+        let short = scrambled("<p>Ann Lee agreed.</p>");
+        let decoded = decode(&format!("{long}\n{short}")).unwrap();
+        assert_eq!(decoded.parts.len(), 2);
+        assert!(decoded.text.contains("Ann Lee agreed."), "{}", decoded.text);
+        assert_eq!(decode(&short), None, "three words alone are no evidence");
+    }
+
+    #[test]
+    fn text_full_of_symbols_is_left_alone() {
+        for text in [
+            "kAm x=1; y[2]=3; if (x>y) { z = x ? y : w; } k^Am",
+            "kAm@foo:bar?baz=1&q=[2] $HOME/.config;ls|wc ^x$ a\\b c:d e=f kAm",
+            "See https://example.org/kAm?x=1&y=2#k^Am and /etc/kAm.conf for the six settings of the printer driver",
+        ] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn links_inside_and_paragraphs_on_one_line_are_read() {
-        let first = "<p>Mayor Barbara Buffaloe said <a href=\"https://example.org/a?b=1\">the plan</a> would cost $2.5 million over ten years.</p>";
+        let first =
+            "<p>Mayor Barbara Buffaloe said <a href=\"https://example.org/a?b=1\">the plan</a> would cost $2.5 million over ten years.</p>";
         let second = "<p>Nobody on the council of seven voted against it, said Smith-Cotton's coach.</p>";
         let decoded = decode(&(scrambled(first) + &scrambled(second))).unwrap();
         assert_eq!(decoded.parts.len(), 2);
@@ -174,14 +320,36 @@ mod tests {
     }
 
     proptest! {
+        /// Without a mark nothing is touched, and prose in the clear is not, whatever marks it holds.
         #[test]
-        fn no_character_is_added_or_lost(text in "(kAm|k\\^Am|[ -~]{0,9}|[\\n é北’]){0,30}") {
+        fn text_that_was_not_scrambled_is_unchanged(words in prop::collection::vec("[A-Z]?[a-z]{1,9}[.,]?|kAm|k\\^Am", 0..40)) {
+            prop_assert_eq!(decode(&words.join(" ")), None);
+        }
+
+        /// What was found in the decoded text lies at the same place of the stored one.
+        #[test]
+        fn offsets_slice_the_stored_text(before in "[a-zé ]{0,20}", name in "[A-Z][a-z]{2,8} [A-Z][a-z]{2,8}", after in "[a-z北 ]{0,20}") {
+            let escaped = scrambled(&format!("<p>We were told by {name} that it would rain</p>")).replace('<', "&lt;").replace('>', "&gt;");
+            let stored = format!("{before} {escaped}{after}");
+            let decoded = decode(&stored).unwrap();
+            let (place, marked) = found(&decoded, &name);
+            let slice: String = stored.chars().skip(place.start).take(place.len()).collect();
+            prop_assert!(marked);
+            prop_assert_eq!(slice, scrambled(&name).replace('<', "&lt;").replace('>', "&gt;"));
+        }
+
+        #[test]
+        fn what_was_not_decoded_keeps_its_characters(text in "(kAm|k\\^Am|&lt;|[ -~]{0,9}|[\\n é北’]){0,30}") {
             if let Some(decoded) = decode(&text) {
-                prop_assert_eq!(decoded.text.chars().count(), text.chars().count());
-                let changed = |index: usize| decoded.parts.iter().any(|part| part.contains(&index));
-                for (index, (found, stored)) in decoded.text.chars().zip(text.chars()).enumerate() {
-                    prop_assert!(found == stored || changed(index));
+                let stored: Vec<char> = text.chars().collect();
+                let mut last = 0;
+                for (index, c) in decoded.text.chars().enumerate() {
+                    let (place, marked) = decoded.place(index, index + 1);
+                    prop_assert!(place.start >= last && !place.is_empty() && place.end <= stored.len());
+                    prop_assert!(marked || (stored[place.start] == c && place.len() == 1));
+                    last = place.end;
                 }
+                prop_assert_eq!(last, stored.len());
             }
         }
     }

@@ -22,7 +22,7 @@ impl Scope {
         let mut mentions = merged(&source, entities, &occurrences);
         // A name is mentioned more than once, as a rule.
         let mut known: HashMap<(String, bool), Option<(u32, f64)>> = HashMap::new();
-        for Mention { entity, origin, matched } in &mut mentions {
+        for Mention { entity, origin, matched, .. } in &mut mentions {
             if COUNTED.contains(&&*entity.label) {
                 continue;
             }
@@ -66,11 +66,11 @@ fn merged(source: &[char], entities: Vec<Entity>, occurrences: &[Occurrence]) ->
         if same && !reached {
             mentions.extend(touched.into_iter().map(|entity| {
                 let origin = if COUNTED.contains(&&*entity.label) { Origin::Model } else { Origin::Both };
-                Mention { entity, origin, matched: None }
+                Mention { origin, ..entity.into() }
             }));
         } else if covers && !reached {
             let entity = Entity { text: source[start..end].iter().collect(), label: "".into(), start, end, score: 1.0 };
-            mentions.push(Mention { entity, origin: Origin::Gazetteer, matched: None });
+            mentions.push(Mention { origin: Origin::Gazetteer, ..entity.into() });
         } else {
             mentions.extend(touched.into_iter().map(Mention::from));
         }
@@ -109,7 +109,7 @@ mod tests {
         let mentions = scope.mentions(text, entities);
         mentions
             .into_iter()
-            .map(|Mention { entity, origin, matched }| {
+            .map(|Mention { entity, origin, matched, .. }| {
                 (entity.text, entity.label.to_string(), origin, matched.map(|matched| (matched.id.to_string(), matched.score)))
             })
             .collect()
@@ -245,7 +245,7 @@ mod tests {
             for pair in mentions.windows(2) {
                 prop_assert!(pair[0].entity.end <= pair[1].entity.start);
             }
-            for Mention { entity, origin, matched } in &mentions {
+            for Mention { entity, origin, matched, .. } in &mentions {
                 prop_assert_eq!(&entity.text, &source[entity.start..entity.end].iter().collect::<String>());
                 prop_assert!(*origin == Origin::Model || matched.as_ref().is_some_and(|matched| matched.is_exact()));
             }

@@ -1,4 +1,9 @@
-//! The table of configuration keys: name, default, what it means, how its text becomes a value.
+//! The table of configuration keys: name, default, what it means, how its text becomes a value. Those of the
+//! gazetteer, of supervision and of the rows have files of their own.
+
+mod gazetteer;
+mod output;
+mod supervision;
 
 use std::time::Duration;
 
@@ -30,6 +35,7 @@ impl Shape {
 }
 
 /// One configuration key.
+#[derive(Clone, Copy)]
 pub struct Key {
     /// `section.name`, as in the file.
     pub name: &'static str,
@@ -39,7 +45,7 @@ pub struct Key {
     /// Environment variables understood besides `NERD_SECTION_NAME`: those of the step that nerd replaces.
     pub aliases: &'static [&'static str],
     pub secret: bool,
-    pub(super) set: fn(&mut Settings, &str) -> Result<(), String>,
+    pub(super) set: Set,
 }
 
 impl Key {
@@ -69,7 +75,36 @@ const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_millis(10);
 
 /// Every key, in the order of the README's table.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &joined::<{ count(LISTS) }>(LISTS);
+
+const LISTS: &[&[Key]] = &[RUNNING, gazetteer::KEYS, supervision::KEYS, output::KEYS, AROUND];
+
+const fn count(lists: &[&[Key]]) -> usize {
+    let (mut all, mut list) = (0, 0);
+    while list < lists.len() {
+        all += lists[list].len();
+        list += 1;
+    }
+    all
+}
+
+/// Lists one after another; the length is theirs in all.
+const fn joined<const LENGTH: usize>(lists: &[&[Key]]) -> [Key; LENGTH] {
+    let mut all = [lists[0][0]; LENGTH];
+    let (mut list, mut at) = (0, 0);
+    while list < lists.len() {
+        let mut place = 0;
+        while place < lists[list].len() {
+            all[at] = lists[list][place];
+            (at, place) = (at + 1, place + 1);
+        }
+        list += 1;
+    }
+    all
+}
+
+/// How articles are claimed, read and tried again.
+const RUNNING: &[Key] = &[
     secret(aliased(
         &["DATABASE_URL"],
         key(
@@ -283,87 +318,10 @@ pub const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    key(
-        "gazetteer.enabled",
-        "true",
-        Shape::Switch,
-        "whether articles are matched with the gazetteer of their source and dataset",
-        |s, v| {
-            s.gazetteer.enabled = switch(v)?;
-            Ok(())
-        },
-    ),
-    key(
-        "gazetteer.memory",
-        "512MB",
-        Shape::Size,
-        "memory for the indexes of gazetteers, all workers together; the least recently used go first",
-        |s, v| {
-            s.gazetteer.memory_bytes = size(v, 1 << 40)?;
-            Ok(())
-        },
-    ),
-    key(
-        "gazetteer.refresh",
-        "60s",
-        Shape::Duration,
-        "how long a gazetteer is used before its rows are asked for changes; 0: asked with every batch",
-        |s, v| {
-            s.gazetteer.refresh = duration(v, Duration::ZERO, DAY)?;
-            Ok(())
-        },
-    ),
-    key(
-        "supervision.restart_limit",
-        "60",
-        Shape::Number,
-        "engine failures within the window below that end the process; finding one bad text in a batch costs about log2 of the batch",
-        |s, v| {
-            s.supervision.restart_limit = whole(v, 0, 100_000)?;
-            Ok(())
-        },
-    ),
-    key("supervision.restart_window", "10m", Shape::Duration, "the window in which they are counted", |s, v| {
-        s.supervision.restart_window = duration(v, SECOND, DAY)?;
-        Ok(())
-    }),
-    key(
-        "supervision.backoff_base",
-        "100ms",
-        Shape::Duration,
-        "pause before a failed engine is rebuilt; doubles while it goes on failing",
-        |s, v| {
-            s.supervision.backoff_base = duration(v, INSTANT, HOUR)?;
-            Ok(())
-        },
-    ),
-    key("supervision.backoff_max", "30s", Shape::Duration, "longest such pause", |s, v| {
-        s.supervision.backoff_max = duration(v, INSTANT, HOUR)?;
-        Ok(())
-    }),
-    key(
-        "supervision.stall_timeout",
-        "60s",
-        Shape::Duration,
-        "a worker without any progress for this long is given up and replaced",
-        |s, v| {
-            s.supervision.stall_timeout = duration(v, INSTANT, DAY)?;
-            Ok(())
-        },
-    ),
-    key(
-        "output.extractor_version",
-        "nerd-{model}-{sha256}",
-        Shape::Text,
-        "article_entities.extractor_version; {model}, {sha256} (twelve digits) and {version} are filled in",
-        |s, v| {
-            if v.is_empty() {
-                return Err("is empty".to_owned());
-            }
-            s.output.extractor_version = v.to_owned();
-            Ok(())
-        },
-    ),
+];
+
+/// What is around the work: its face to the outside, its end.
+const AROUND: &[Key] = &[
     key(
         "http.address",
         "127.0.0.1:8080",

@@ -97,6 +97,12 @@ fn across_keys(settings: &Settings, errors: &mut Vec<String>) {
     if settings.supervision.backoff_max < settings.supervision.backoff_base {
         errors.push("supervision.backoff_max: shorter than supervision.backoff_base".to_owned());
     }
+    let rules = &settings.output.rules;
+    for (from, to) in rules.labels.pairs() {
+        if rules.categories.of(from, "").is_some() && rules.categories.of(to, "").is_none() {
+            errors.push(format!("labels.map: {to} has no category in output.categories, so no row would be kept of what is {from} now"));
+        }
+    }
 }
 
 fn read_file(sources: &Sources, given: &mut Vec<(&'static Key, String, Origin)>, errors: &mut Vec<String>) {
@@ -257,6 +263,26 @@ mod tests {
     fn secrets_are_hidden() {
         let (settings, effective) = resolve(&sources("", &[("DATABASE_URL", "postgresql://u:hunter2@h/d")], &[])).unwrap();
         assert!(!format!("{settings:?} {effective:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_rules_of_rows_are_read_from_everywhere() {
+        let file = "[output]\ncategories = \"\"\"\nPERSON = person,\nLOC = place,\nORG = institution\n\"\"\"\ncompat = \"strict\"\n[text]\ndecode_rot47 = false\n";
+        let (settings, _) = resolve(&sources(file, &[("NERD_LABELS_MAP", "PER=PERSON")], &[("output.keywords", "media: herald")])).unwrap();
+        let rules = &settings.output.rules;
+        assert_eq!((rules.compat, settings.text.decode_rot47), (crate::domain::Compat::Strict, false));
+        assert_eq!(&*rules.labels.apply(&"PER".into()), "PERSON");
+        assert_eq!(rules.categories.of("EVENT", ""), None);
+        assert_eq!(&*rules.categories.of("ORG", "the herald").unwrap().category, "media");
+        assert_eq!(&*rules.categories.of("ORG", "a bank").unwrap().category, "institution");
+    }
+
+    #[test]
+    fn a_renamed_label_keeps_a_category() {
+        let SettingsError(errors) = resolve(&sources("", &[], &[("labels.map", "LOC=PLACE, DATE=TIME")])).unwrap_err();
+        assert_eq!(errors, ["labels.map: PLACE has no category in output.categories, so no row would be kept of what is LOC now"]);
+        let SettingsError(errors) = resolve(&sources("", &[], &[("output.extractor_version", "{sha}")])).unwrap_err();
+        assert_eq!(errors, ["command line: output.extractor_version: {sha} is no field: there are {model}, {sha256}, {version}"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use layers::{Effective, Origin, Sources, resolve};
 pub use secret::Secret;
 
-use crate::domain::{DeviceChoice, PrecisionChoice};
+use crate::domain::{DeviceChoice, PrecisionChoice, RowRules};
 
 /// Every error of the configuration, one line each, naming the file, variable or flag and the key.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub struct Settings {
     pub reuse: Reuse,
     pub gazetteer: Gazetteer,
     pub supervision: Supervision,
+    pub text: Text,
     pub output: Output,
     pub http: Http,
     pub log: Log,
@@ -129,10 +130,19 @@ pub struct Supervision {
     pub stall_timeout: Duration,
 }
 
+/// How a text is prepared before it is read.
+#[derive(Clone, Debug, Default)]
+pub struct Text {
+    /// Whether scrambled paragraphs are decoded.
+    pub decode_rot47: bool,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// `{model}`, `{sha256}` (first twelve digits) and `{version}` are filled in.
     pub extractor_version: String,
+    /// How entities become rows.
+    pub rules: RowRules,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -38,6 +38,30 @@ pub(super) fn one_of(text: &str, choices: &[&str]) -> Result<String, String> {
     if choices.contains(&text) { Ok(text.to_owned()) } else { Err(format!("{text:?} is none of {}", choices.join(", "))) }
 }
 
+/// A text with `{field}` in it, to be filled in later.
+pub(super) fn template(text: &str, fields: &[&str], longest: usize) -> Result<String, String> {
+    let known = || fields.iter().map(|field| format!("{{{field}}}")).collect::<Vec<_>>().join(", ");
+    if text.trim().is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if text.len() > longest {
+        return Err(format!("has {} bytes: at most {longest}", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("has a control character".to_owned());
+    }
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let field = rest[at..].strip_prefix('{').and_then(|open| open.split_once('}'));
+        match field {
+            Some((name, after)) if fields.contains(&name) => rest = after,
+            Some((name, _)) => return Err(format!("{{{name}}} is no field: there are {}", known())),
+            None => return Err(format!("{:?} is an unpaired brace: fields are {}", &rest[at..=at], known())),
+        }
+    }
+    Ok(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +86,24 @@ mod tests {
     fn switches_are_true_or_false() {
         assert_eq!((switch("true"), switch("false")), (Ok(true), Ok(false)));
         assert!(switch("maybe").unwrap_err().contains("neither true nor false"));
+    }
+
+    #[test]
+    fn templates_hold_known_fields() {
+        let read = |text: &str| template(text, &["model", "version"], 40);
+        assert_eq!(read("spacy-like {model}/{version}").as_deref(), Ok("spacy-like {model}/{version}"));
+        assert_eq!(read("plain").as_deref(), Ok("plain"));
+        for (text, part) in [
+            (" ", "is empty"),
+            ("{modle}", "{modle} is no field: there are {model}, {version}"),
+            ("{model", "unpaired brace"),
+            ("model}", "unpaired brace"),
+            ("a\nb", "control character"),
+            ("0123456789012345678901234567890123456789+", "41 bytes: at most 40"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(part), "{text:?}: {error}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use nerd::domain::RowRules;
 use nerd::settings::Secret;
 use nerd::store::postgres::migrate::migrate;
 use nerd::store::postgres::{PostgresStore, StoreOptions};
@@ -64,6 +65,7 @@ impl Database {
             retry: policy(),
             discovery_chunk: 50,
             extractor_version: "nerd-test".to_owned(),
+            rules: RowRules::default(),
         }
     }
 

@@ -36,11 +36,11 @@ SELECT article_id FROM closed";
 impl PostgresStore {
     pub(super) async fn complete_batch(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError> {
         let all: Vec<&ArticleId> = articles.iter().map(|a| &a.article.id).collect();
-        let made: Vec<Rows> = articles.iter().map(rows_of).collect();
+        let made: Vec<Rows> = articles.iter().map(|article| rows_of(article, &self.rules)).collect();
         let rows: Vec<&Row> = made.iter().flat_map(|made| &made.rows).collect();
         let column = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row)).collect::<Vec<&str>>();
         let nullable = |of: fn(&Row) -> Option<&str>| rows.iter().map(|row| of(row)).collect::<Vec<Option<&str>>>();
-        let confidence: Vec<f64> = rows.iter().map(|row| row.confidence).collect();
+        let confidence: Vec<Option<f64>> = rows.iter().map(|row| row.confidence).collect();
         let meta: Vec<String> = rows.iter().map(|row| row.meta.to_string()).collect();
         let gazetteer_ids = nullable(|r| r.matched.as_ref().map(|m| &*m.id));
         let match_scores: Vec<Option<f64>> = rows.iter().map(|row| row.matched.as_ref().map(|m| m.score)).collect();
@@ -59,8 +59,8 @@ impl PostgresStore {
                     &column(|r| &r.entity_text),
                     &column(|r| &r.entity_norm),
                     &column(|r| &r.entity_label),
-                    &nullable(|r| r.osm_category),
-                    &nullable(|r| r.osm_subcategory),
+                    &nullable(|r| r.category.as_ref().map(|c| &*c.category)),
+                    &nullable(|r| r.category.as_ref().and_then(|c| c.subcategory.as_deref())),
                     &confidence,
                     &meta,
                     &gazetteer_ids,

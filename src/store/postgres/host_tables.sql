@@ -1,5 +1,7 @@
--- The host's tables as its own migrations leave them, for a fresh install and for tests. Nothing that exists is altered.
-CREATE TABLE IF NOT EXISTS {schema}.sources (
+-- The host's tables as its own migrations leave them, for a fresh install and for tests. A part of this file is run where its
+-- table is missing, and only there: no index is added to a table that exists, whatever its own are called.
+-- table: sources
+CREATE TABLE {schema}.sources (
     id varchar PRIMARY KEY,
     host varchar NOT NULL,
     host_norm varchar NOT NULL,
@@ -15,9 +17,10 @@ CREATE TABLE IF NOT EXISTS {schema}.sources (
     no_effective_methods_consecutive integer NOT NULL DEFAULT 0,
     section_discovery_enabled boolean NOT NULL DEFAULT true
 );
-CREATE UNIQUE INDEX IF NOT EXISTS ix_sources_host_norm ON {schema}.sources (host_norm);
+CREATE UNIQUE INDEX ix_sources_host_norm ON {schema}.sources (host_norm);
 
-CREATE TABLE IF NOT EXISTS {schema}.datasets (
+-- table: datasets
+CREATE TABLE {schema}.datasets (
     id varchar PRIMARY KEY,
     slug varchar NOT NULL UNIQUE,
     label varchar NOT NULL UNIQUE,
@@ -30,7 +33,8 @@ CREATE TABLE IF NOT EXISTS {schema}.datasets (
     cron_enabled boolean NOT NULL DEFAULT true
 );
 
-CREATE TABLE IF NOT EXISTS {schema}.dataset_sources (
+-- table: dataset_sources
+CREATE TABLE {schema}.dataset_sources (
     id varchar PRIMARY KEY,
     dataset_id varchar NOT NULL REFERENCES {schema}.datasets (id),
     source_id varchar NOT NULL REFERENCES {schema}.sources (id),
@@ -39,7 +43,8 @@ CREATE TABLE IF NOT EXISTS {schema}.dataset_sources (
     UNIQUE (dataset_id, legacy_host_id)
 );
 
-CREATE TABLE IF NOT EXISTS {schema}.candidate_links (
+-- table: candidate_links
+CREATE TABLE {schema}.candidate_links (
     id varchar PRIMARY KEY,
     url varchar NOT NULL,
     source varchar NOT NULL,
@@ -55,16 +60,17 @@ CREATE TABLE IF NOT EXISTS {schema}.candidate_links (
     processed_at timestamp,
     CONSTRAINT uq_candidate_links_url UNIQUE (url)
 );
-CREATE UNIQUE INDEX IF NOT EXISTS ix_candidate_links_url ON {schema}.candidate_links (url);
-CREATE INDEX IF NOT EXISTS ix_candidate_links_source_id ON {schema}.candidate_links (source_id);
-CREATE INDEX IF NOT EXISTS ix_candidate_links_dataset_id ON {schema}.candidate_links (dataset_id);
-CREATE INDEX IF NOT EXISTS ix_candidate_links_status ON {schema}.candidate_links (status);
-CREATE INDEX IF NOT EXISTS ix_candidate_links_status_source ON {schema}.candidate_links (status, source);
-CREATE INDEX IF NOT EXISTS ix_candidate_links_status_source_id ON {schema}.candidate_links (status, source, id);
-CREATE INDEX IF NOT EXISTS ix_candidate_links_discovered_at ON {schema}.candidate_links (discovered_at);
-CREATE INDEX IF NOT EXISTS ix_candidate_links_processed_at ON {schema}.candidate_links (processed_at);
+CREATE UNIQUE INDEX ix_candidate_links_url ON {schema}.candidate_links (url);
+CREATE INDEX ix_candidate_links_source_id ON {schema}.candidate_links (source_id);
+CREATE INDEX ix_candidate_links_dataset_id ON {schema}.candidate_links (dataset_id);
+CREATE INDEX ix_candidate_links_status ON {schema}.candidate_links (status);
+CREATE INDEX ix_candidate_links_status_source ON {schema}.candidate_links (status, source);
+CREATE INDEX ix_candidate_links_status_source_id ON {schema}.candidate_links (status, source, id);
+CREATE INDEX ix_candidate_links_discovered_at ON {schema}.candidate_links (discovered_at);
+CREATE INDEX ix_candidate_links_processed_at ON {schema}.candidate_links (processed_at);
 
-CREATE TABLE IF NOT EXISTS {schema}.articles (
+-- table: articles
+CREATE TABLE {schema}.articles (
     id varchar PRIMARY KEY,
     candidate_link_id varchar NOT NULL REFERENCES {schema}.candidate_links (id),
     url varchar,
@@ -83,14 +89,15 @@ CREATE TABLE IF NOT EXISTS {schema}.articles (
     created_at timestamp NOT NULL,
     CONSTRAINT uq_articles_url UNIQUE (url)
 ) WITH (autovacuum_analyze_scale_factor = 0.05);
-CREATE INDEX IF NOT EXISTS ix_articles_url ON {schema}.articles (url);
-CREATE INDEX IF NOT EXISTS ix_articles_candidate_link_id ON {schema}.articles (candidate_link_id);
-CREATE INDEX IF NOT EXISTS ix_articles_extracted_at ON {schema}.articles (extracted_at);
-CREATE INDEX IF NOT EXISTS ix_articles_label_version ON {schema}.articles (label_version);
-CREATE INDEX IF NOT EXISTS ix_articles_status ON {schema}.articles (status);
-CREATE INDEX IF NOT EXISTS ix_articles_text_hash ON {schema}.articles (text_hash);
+CREATE INDEX ix_articles_url ON {schema}.articles (url);
+CREATE INDEX ix_articles_candidate_link_id ON {schema}.articles (candidate_link_id);
+CREATE INDEX ix_articles_extracted_at ON {schema}.articles (extracted_at);
+CREATE INDEX ix_articles_label_version ON {schema}.articles (label_version);
+CREATE INDEX ix_articles_status ON {schema}.articles (status);
+CREATE INDEX ix_articles_text_hash ON {schema}.articles (text_hash);
 
-CREATE TABLE IF NOT EXISTS {schema}.gazetteer (
+-- table: gazetteer
+CREATE TABLE {schema}.gazetteer (
     id varchar PRIMARY KEY,
     name varchar NOT NULL,
     name_norm varchar,
@@ -109,19 +116,20 @@ CREATE TABLE IF NOT EXISTS {schema}.gazetteer (
     created_at timestamp NOT NULL DEFAULT now(),
     CONSTRAINT uq_gazetteer_source_dataset_osm UNIQUE (source_id, dataset_id, osm_type, osm_id)
 );
-CREATE INDEX IF NOT EXISTS ix_gazetteer_name_norm ON {schema}.gazetteer (name_norm);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_category ON {schema}.gazetteer (category);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_dataset_id ON {schema}.gazetteer (dataset_id);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_source_id ON {schema}.gazetteer (source_id);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_dataset_label ON {schema}.gazetteer (dataset_label);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_data_id ON {schema}.gazetteer (data_id);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_host_id ON {schema}.gazetteer (host_id);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_osm_type ON {schema}.gazetteer (osm_type);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_osm_id ON {schema}.gazetteer (osm_id);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_lat ON {schema}.gazetteer (lat);
-CREATE INDEX IF NOT EXISTS ix_gazetteer_lon ON {schema}.gazetteer (lon);
+CREATE INDEX ix_gazetteer_name_norm ON {schema}.gazetteer (name_norm);
+CREATE INDEX ix_gazetteer_category ON {schema}.gazetteer (category);
+CREATE INDEX ix_gazetteer_dataset_id ON {schema}.gazetteer (dataset_id);
+CREATE INDEX ix_gazetteer_source_id ON {schema}.gazetteer (source_id);
+CREATE INDEX ix_gazetteer_dataset_label ON {schema}.gazetteer (dataset_label);
+CREATE INDEX ix_gazetteer_data_id ON {schema}.gazetteer (data_id);
+CREATE INDEX ix_gazetteer_host_id ON {schema}.gazetteer (host_id);
+CREATE INDEX ix_gazetteer_osm_type ON {schema}.gazetteer (osm_type);
+CREATE INDEX ix_gazetteer_osm_id ON {schema}.gazetteer (osm_id);
+CREATE INDEX ix_gazetteer_lat ON {schema}.gazetteer (lat);
+CREATE INDEX ix_gazetteer_lon ON {schema}.gazetteer (lon);
 
-CREATE TABLE IF NOT EXISTS {schema}.article_entities (
+-- table: article_entities
+CREATE TABLE {schema}.article_entities (
     id varchar PRIMARY KEY,
     article_id varchar NOT NULL REFERENCES {schema}.articles (id),
     article_text_hash varchar,
@@ -139,12 +147,12 @@ CREATE TABLE IF NOT EXISTS {schema}.article_entities (
     created_at timestamp NOT NULL,
     CONSTRAINT uq_article_entity UNIQUE (article_id, entity_norm, entity_label, extractor_version)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
-CREATE INDEX IF NOT EXISTS ix_article_entities_article_id ON {schema}.article_entities (article_id);
-CREATE INDEX IF NOT EXISTS ix_article_entities_article_text_hash ON {schema}.article_entities (article_text_hash);
-CREATE INDEX IF NOT EXISTS ix_article_entities_created_at ON {schema}.article_entities (created_at);
-CREATE INDEX IF NOT EXISTS ix_article_entities_entity_label ON {schema}.article_entities (entity_label);
-CREATE INDEX IF NOT EXISTS ix_article_entities_entity_norm ON {schema}.article_entities (entity_norm);
-CREATE INDEX IF NOT EXISTS ix_article_entities_extractor_version ON {schema}.article_entities (extractor_version);
-CREATE INDEX IF NOT EXISTS ix_article_entities_matched_gazetteer_id ON {schema}.article_entities (matched_gazetteer_id);
-CREATE INDEX IF NOT EXISTS ix_article_entities_osm_category ON {schema}.article_entities (osm_category);
-CREATE INDEX IF NOT EXISTS ix_article_entities_article_created ON {schema}.article_entities (article_id, created_at);
+CREATE INDEX ix_article_entities_article_id ON {schema}.article_entities (article_id);
+CREATE INDEX ix_article_entities_article_text_hash ON {schema}.article_entities (article_text_hash);
+CREATE INDEX ix_article_entities_created_at ON {schema}.article_entities (created_at);
+CREATE INDEX ix_article_entities_entity_label ON {schema}.article_entities (entity_label);
+CREATE INDEX ix_article_entities_entity_norm ON {schema}.article_entities (entity_norm);
+CREATE INDEX ix_article_entities_extractor_version ON {schema}.article_entities (extractor_version);
+CREATE INDEX ix_article_entities_matched_gazetteer_id ON {schema}.article_entities (matched_gazetteer_id);
+CREATE INDEX ix_article_entities_osm_category ON {schema}.article_entities (osm_category);
+CREATE INDEX ix_article_entities_article_created ON {schema}.article_entities (article_id, created_at);

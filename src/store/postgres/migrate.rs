@@ -1,11 +1,13 @@
 //! The schema `nerd`: made and upgraded by versioned migrations, one process at a time; a schema newer than this program is
 //! refused. Also the host's tables for a fresh install, and the trigger, both only when asked for.
 
+use std::collections::HashSet;
+
 use refinery::Runner;
 use tokio_postgres::Client;
 
 use super::error::permanent;
-use super::sql::fill;
+use super::sql::{fill, quoted};
 use super::tls::connector;
 use super::{StoreOptions, target};
 use crate::store::StoreError;
@@ -27,6 +29,8 @@ pub struct Migrated {
     pub applied: Vec<String>,
     pub version: u32,
     pub host_tables: bool,
+    /// Those of the host's tables that were missing.
+    pub created: Vec<String>,
     pub trigger: bool,
 }
 
@@ -59,11 +63,7 @@ pub async fn migrate(options: &StoreOptions, host_tables: bool, trigger: bool) -
         .batch_execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning")
         .await?;
     client.batch_execute(LOCK).await?;
-    if host_tables {
-        let schema = super::sql::quoted(&options.host_schema);
-        client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
-        client.batch_execute(&format!("BEGIN; {}; COMMIT", fill(HOST_TABLES, &options.host_schema))).await?;
-    }
+    let created = if host_tables { create_host_tables(&client, &options.host_schema).await? } else { Vec::new() };
     if let SchemaState::New(version) = state_of(&client).await? {
         return Err(too_new(version));
     }
@@ -76,8 +76,29 @@ pub async fn migrate(options: &StoreOptions, host_tables: bool, trigger: bool) -
         applied: report.applied_migrations().iter().map(|m| format!("V{} {}", m.version(), m.name())).collect(),
         version: newest(),
         host_tables,
+        created,
         trigger,
     })
+}
+
+/// Creates those of the host's tables that are missing, all or none; returns their names.
+async fn create_host_tables(client: &Client, host_schema: &str) -> Result<Vec<String>, StoreError> {
+    let known = client.query("SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace($1)", &[&quoted(host_schema)]).await?;
+    let known: HashSet<&str> = known.iter().map(|row| row.get(0)).collect();
+    let missing: Vec<(&str, &str)> = host_table_parts().filter(|(name, _)| !known.contains(name)).collect();
+    // Not even the permission to create a schema is needed where it is there.
+    let schema: bool = client.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&quoted(host_schema)]).await?.get(0);
+    let schema = if schema { String::new() } else { format!("CREATE SCHEMA {};", quoted(host_schema)) };
+    let parts: String = missing.iter().map(|(_, part)| fill(part, host_schema)).collect();
+    if !missing.is_empty() {
+        client.batch_execute(&format!("BEGIN; {schema} {parts} COMMIT")).await?;
+    }
+    Ok(missing.into_iter().map(|(name, _)| name.to_owned()).collect())
+}
+
+/// Name and statements of each of the host's tables, the ones that are referred to first.
+fn host_table_parts() -> impl Iterator<Item = (&'static str, &'static str)> {
+    HOST_TABLES.split("-- table: ").skip(1).filter_map(|part| part.split_once('\n'))
 }
 
 /// Looks at the schema's version without changing anything.

@@ -14,6 +14,7 @@ pub mod migrate;
 pub mod quarantine;
 mod reuse;
 pub mod rows;
+pub mod sample;
 mod session;
 mod sql;
 pub mod statements;
@@ -31,7 +32,7 @@ use super::{
     ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, RejectionOutcome, RetryPolicy, Reusable,
     StoreError, SweepOutcome,
 };
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, GazetteerVersion, Rejection, ScopeKey};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, GazetteerVersion, Rejection, RowRules, ScopeKey};
 use error::permanent;
 use front::Front;
 use session::{RoundTrips, Session};
@@ -52,6 +53,8 @@ pub struct StoreOptions {
     pub discovery_chunk: u32,
     /// Filled in: names the rows of this model.
     pub extractor_version: String,
+    /// How entities become rows.
+    pub rules: RowRules,
 }
 
 /// The store on PostgreSQL. Made without a connection: a database that is away shows at the first statement.
@@ -63,6 +66,8 @@ pub struct PostgresStore {
     retry: RetryPolicy,
     discovery_chunk: u32,
     extractor_version: String,
+    host_schema: String,
+    rules: RowRules,
     statements: Statements,
     front: Mutex<Front>,
     round_trips: RoundTrips,
@@ -71,7 +76,16 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Errors here are the configuration's: an unreadable URL, a missing certificate file.
     pub fn new(options: &StoreOptions, claimant: Claimant) -> Result<Self, StoreError> {
-        let target = target(options, &PLANNER)?;
+        Self::with(options, claimant, &PLANNER)
+    }
+
+    /// One whose every session refuses to write.
+    pub fn read_only(options: &StoreOptions, claimant: Claimant) -> Result<Self, StoreError> {
+        Self::with(options, claimant, &[&PLANNER[..], &[("default_transaction_read_only", "on")]].concat())
+    }
+
+    fn with(options: &StoreOptions, claimant: Claimant, session: &[(&str, &str)]) -> Result<Self, StoreError> {
+        let target = target(options, session)?;
         let connector = connector(&target).map_err(|message| permanent("connect", message))?;
         let manager = Manager::from_config(target.config.clone(), connector, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
@@ -92,6 +106,8 @@ impl PostgresStore {
             retry: options.retry.clone(),
             discovery_chunk: options.discovery_chunk,
             extractor_version: options.extractor_version.clone(),
+            host_schema: options.host_schema.clone(),
+            rules: options.rules.clone(),
             statements: Statements::new(&options.host_schema),
             front: Mutex::default(),
             round_trips: RoundTrips::default(),
