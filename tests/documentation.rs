@@ -22,6 +22,15 @@ fn the_readme_lists_every_key_with_its_default() {
     assert!(rows >= KEYS.len(), "{rows} rows");
 }
 
+/// The file for taking over says what its comments say.
+#[test]
+fn the_drop_in_configuration_is_valid() {
+    let sources = Sources { file: Some(("config/drop-in.toml".into(), read("config/drop-in.toml"))), ..Sources::default() };
+    let (settings, _) = resolve(&sources).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(&*settings.output.rules.labels.apply(&"LOC".into()), "GPE");
+    assert!(settings.output.extractor_version.contains("spacy"));
+}
+
 /// The shipped file is valid as it stands, and with every commented key brought to life.
 #[test]
 fn the_shipped_configuration_is_valid() {
