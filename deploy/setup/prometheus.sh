@@ -3,7 +3,7 @@
 #
 #   prometheus.sh ensure           finds them, or unpacks those of the distribution's package into .deps/prometheus
 #   prometheus.sh path PROGRAM     prints where `prometheus` or `promtool` lies; ensures it first
-#   prometheus.sh rules            checks the rules in dashboards/ and runs their tests
+#   prometheus.sh rules            checks the shipped configuration with its rules, and runs the rules' tests
 #
 # The package is unpacked, not installed: so no service is made, none is started, and no right of root is needed (but where the
 # package lists were never fetched). Safe to call from many processes at once.
@@ -60,7 +60,8 @@ path)
 rules)
     ensure
     promtool=$(path promtool)
-    "$promtool" check rules dashboards/recording.yml dashboards/alerts.yml
+    # The configurations name both files of rules.
+    "$promtool" check config config/prometheus/*.yml
     "$promtool" test rules dashboards/tests/*.yml
     ;;
 *) fail "usage: prometheus.sh ensure | path PROGRAM | rules" ;;
