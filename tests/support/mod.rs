@@ -5,4 +5,6 @@ pub mod articles;
 pub mod database;
 pub mod plan;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
+pub mod queries;
