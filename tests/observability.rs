@@ -45,6 +45,7 @@ async fn every_panel_alert_and_record_finds_its_series_in_a_real_scrape() {
     // Rules build on recorded series, which are there one evaluation later.
     until("recorded series", LONG, || async { prometheus.number("job:nerd_articles_failed:ratio_rate15m") == Some(0.0) }).await;
 
+    let label_in_a_legend = Regex::new(r"\{\{(\w+)\}\}").unwrap();
     let mut complaints = Vec::new();
     for query in queries() {
         let expression = filled(&query.expression, "2m");
@@ -72,7 +73,7 @@ async fn every_panel_alert_and_record_finds_its_series_in_a_real_scrape() {
             complaints.push(format!("panel {}: no number in {series:?}", query.name));
         }
         for one in &series {
-            for label in Regex::new(r"\{\{(\w+)\}\}").unwrap().captures_iter(&query.legend) {
+            for label in label_in_a_legend.captures_iter(&query.legend) {
                 if one["metric"][&label[1]].is_null() {
                     complaints.push(format!("panel {}: no label {} in {}", query.name, &label[1], one["metric"]));
                 }
