@@ -5,13 +5,14 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nerd::settings::keys::KEYS;
 use serde_json::Value;
 use support::articles::samples;
 use support::database::{Database, cluster};
 use support::process::{binary, nerd};
-use support::queries::{list, text};
+use support::queries::{list, text, yaml};
 use uuid::Uuid;
 
 fn root() -> &'static Path {
@@ -67,6 +68,17 @@ fn every_manifest_is_applied_by_somebody() {
         let kustomization = document["kind"] == "Kustomization";
         assert!(kustomization || by_hand || named.contains(&path.canonicalize().unwrap()), "{} is not applied", path.display());
     }
+}
+
+/// The operator gets the very rules of dashboards/.
+#[test]
+fn the_rules_reach_the_operator_unchanged() {
+    let output = Command::new(root().join("deploy/kubernetes/rules.sh")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    let specs: Vec<&Value> =
+        documents.iter().filter(|document| document["kind"] == "PrometheusRule").map(|document| &document["spec"]).collect();
+    assert_eq!(specs, [&yaml("recording.yml"), &yaml("alerts.yml")]);
 }
 
 #[test]
