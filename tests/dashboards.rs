@@ -206,6 +206,20 @@ fn every_alert_says_how_bad_what_and_where_to_read_on() {
     }
 }
 
+/// Nobody looks for a panel at night that is not there.
+#[test]
+fn the_runbook_names_panels_that_exist() {
+    let dashboards = dashboards();
+    let titles: BTreeSet<&str> =
+        dashboards.iter().flat_map(|(_, dashboard)| panels(dashboard)).map(|panel| text(panel, "/title")).collect();
+    let runbook = page("docs/runbook.md").replace('\n', " ");
+    let named: Vec<String> = Regex::new("“([^”]+)”").unwrap().captures_iter(&runbook).map(|found| found[1].to_owned()).collect();
+    assert!(named.len() > 15, "{named:?}");
+    for name in named {
+        assert!(titles.contains(name.as_str()) || page("README.md").contains(&format!("## {name}")), "no panel “{name}”");
+    }
+}
+
 #[test]
 fn every_alert_is_shown_to_fire_and_to_stay_silent() {
     let files: Vec<Value> = std::fs::read_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/tests"))
