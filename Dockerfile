@@ -1,5 +1,7 @@
 # Build: the compiler, libtorch (checksums pinned by the script), the binary.
 FROM rust:1.92-bookworm AS build
+# Whatever the distribution has today: its corrections are wanted.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-pip && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY deploy/setup/libtorch.sh deploy/setup/libtorch.sh
@@ -12,6 +14,10 @@ RUN cargo build --release --locked && mkdir -p /image/bin /image/lib && strip -o
 
 # Run: the binary finds its libraries beside itself (rpath $ORIGIN/../lib). No shell is needed, no file is written.
 FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="nerd" \
+    org.opencontainers.image.description="The NER daemon: keeps a named-entity model resident and annotates the articles of a PostgreSQL database" \
+    org.opencontainers.image.licenses="Apache-2.0"
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home nerd
 COPY --from=build /image /opt/nerd

@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
+.PHONY: help setup build demo clean-demo test lint rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -24,8 +24,11 @@ lint: setup ## formatting and clippy, warnings are errors
 	cargo clippy --locked --all-targets -- -D warnings
 
 # Optimised: the kernels of the int8 network take minutes a text without inlining.
-test: setup ## every test, on a real PostgreSQL and the real model
+test: setup rules ## every test, on a real PostgreSQL and the real model
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --release --locked --lib --bins --tests --examples; else cargo test --release --locked --lib --bins --tests --examples --no-fail-fast; fi
+
+rules: ## check the alerts and run their tests (brings promtool)
+	@deploy/setup/prometheus.sh rules
 
 # With an empty value the program's own default holds.
 bench: build ## measure against rivals and promises: DATA=corpus QUICK=1 ARTICLES=400 ROUNDS=5 ONLY=row; report in target/bench/

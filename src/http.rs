@@ -43,6 +43,7 @@ pub fn serve(address: SocketAddr, metrics: Arc<Metrics>, health: Arc<Health>) ->
 }
 
 async fn metrics_text(shared: web::Data<Shared>) -> HttpResponse {
+    shared.metrics.ready(shared.health.readiness().ready);
     HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")).body(shared.metrics.render())
 }
 

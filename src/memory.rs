@@ -27,6 +27,8 @@ fn kibibytes(status: &str, name: &str) -> Option<u64> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ControlGroup {
     pub current: Option<u64>,
+    /// `current` without the file pages that the kernel drops before it kills: what a cluster evicts by.
+    pub working_set: Option<u64>,
     pub limit: Option<u64>,
 }
 
@@ -63,8 +65,17 @@ fn control_group_below(root: &Path, membership: &str) -> ControlGroup {
 
 fn read_group(group: &Path, current: &str, limit: &str) -> ControlGroup {
     let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
+    let current = number(current);
+    let statistics = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+    // Version 1 counts the groups below only in the fields that begin with `total_`.
+    let droppable = statistic(&statistics, "total_inactive_file").or_else(|| statistic(&statistics, "inactive_file")).unwrap_or(0);
+    let working_set = current.map(|bytes| bytes.saturating_sub(droppable));
     // Version 1 says "no limit" by a number near the end of the address space.
-    ControlGroup { current: number(current), limit: number(limit).filter(|&bytes| bytes < 1 << 60) }
+    ControlGroup { current, working_set, limit: number(limit).filter(|&bytes| bytes < 1 << 60) }
+}
+
+fn statistic(statistics: &str, name: &str) -> Option<u64> {
+    statistics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?.parse().ok()
 }
 
 #[cfg(test)]
@@ -84,14 +95,23 @@ mod tests {
         fs::create_dir_all(&group).unwrap();
         fs::write(group.join("memory.current"), "1000\n").unwrap();
         fs::write(group.join("memory.max"), "max\n").unwrap();
-        assert_eq!(control_group_below(root.path(), "0::/pod/nerd\n"), ControlGroup { current: Some(1000), limit: None });
+        assert_eq!(
+            control_group_below(root.path(), "0::/pod/nerd\n"),
+            ControlGroup { current: Some(1000), working_set: Some(1000), limit: None }
+        );
+        fs::write(group.join("memory.stat"), "anon 500\ninactive_file 300\nactive_file 200\n").unwrap();
+        assert_eq!(control_group_below(root.path(), "0::/pod/nerd\n").working_set, Some(700));
         fs::write(group.join("memory.max"), "5000\n").unwrap();
         assert_eq!(control_group_below(root.path(), "0::/pod/nerd\n").limit, Some(5000));
         let old = root.path().join("memory");
         fs::create_dir_all(&old).unwrap();
         fs::write(old.join("memory.usage_in_bytes"), "7\n").unwrap();
         fs::write(old.join("memory.limit_in_bytes"), "9223372036854771712\n").unwrap();
-        assert_eq!(control_group_below(root.path(), "4:cpu,memory:/docker/x\n"), ControlGroup { current: Some(7), limit: None });
+        fs::write(old.join("memory.stat"), "inactive_file 1\ntotal_inactive_file 5\n").unwrap();
+        assert_eq!(
+            control_group_below(root.path(), "4:cpu,memory:/docker/x\n"),
+            ControlGroup { current: Some(7), working_set: Some(2), limit: None }
+        );
         assert_eq!(control_group_below(root.path(), ""), ControlGroup::default());
     }
 }

@@ -343,6 +343,12 @@ async fn loads_are_recorded(f: &Fixture) {
     };
     f.store().record_load(&record).await.unwrap();
     assert_eq!(f.store().backlog().await.unwrap().model_loads_24h, 1);
+    // A process has many loads and one start: neither its second worker nor an engine built anew is another.
+    f.store().record_load(&LoadRecord { worker: 1, ..record.clone() }).await.unwrap();
+    f.store().record_load(&LoadRecord { reason: "restart".to_owned(), ..record.clone() }).await.unwrap();
+    f.store().record_load(&LoadRecord { boot_id: Uuid::new_v4(), command: "extract".to_owned(), ..record }).await.unwrap();
+    let backlog = f.store().backlog().await.unwrap();
+    assert_eq!((backlog.model_loads_24h, backlog.daemon_starts_24h, backlog.job_starts_24h), (4, 1, 1));
 }
 
 macro_rules! contract {

@@ -1,6 +1,8 @@
 //! The database that the benchmarks of the queue share: a private cluster with the usual durability, the host's tables filled
 //! inside PostgreSQL, kept between runs; the queue itself made anew for each.
 
+#![allow(dead_code, reason = "each benchmark is a program of its own and takes what it needs")]
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -135,7 +137,6 @@ impl Host {
             .unwrap();
     }
 
-    #[allow(dead_code, reason = "each benchmark is a program of its own and takes what it needs")]
     /// Completed articles lose the rows that were written and wait again, last in the queue.
     pub async fn again(&self, batch: &Batch) {
         let ids: Vec<&str> = batch.articles.iter().map(|article| article.id.as_str()).collect();
@@ -208,7 +209,6 @@ fn cluster(directory: &Path, command: &[&str], parameters: &[&str]) -> String {
 }
 
 /// An article with so many entities, out of fifty thousand names from the one at `first` on.
-#[allow(dead_code, reason = "each benchmark is a program of its own and takes what it needs")]
 pub fn annotated(article: &ClaimedArticle, first: usize, names: usize) -> AnnotatedArticle {
     let entity = |number: usize| {
         let text = format!("Name {}", (first + number * 131) % 50_000);

@@ -186,14 +186,8 @@ impl KeeperParts {
     async fn backlogs(&self) {
         loop {
             if let Some(backlog) = self.told(self.store.backlog().await) {
-                self.metrics.backlog(
-                    backlog.pending,
-                    backlog.leased,
-                    backlog.quarantined,
-                    backlog.estimated,
-                    backlog.oldest_age_seconds,
-                    backlog.model_loads_24h,
-                );
+                self.metrics.backlog(backlog.pending, backlog.leased, backlog.quarantined, backlog.estimated, backlog.oldest_age_seconds);
+                self.metrics.ledger(backlog.model_loads_24h, backlog.daemon_starts_24h, backlog.job_starts_24h);
             }
             if let Some(status) = &self.pool_status {
                 let figures = status();

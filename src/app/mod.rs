@@ -1,6 +1,7 @@
 //! The composition root: names every concrete type, wires writer, then pool, then poller, and ends them in order.
 
 mod daemon;
+mod service;
 
 use std::sync::Arc;
 
@@ -152,6 +153,7 @@ async fn start(settings: &Settings, task: Task) -> Result<End, String> {
     let (metrics, health) = (Metrics::new(), Arc::new(Health::default()));
     metrics.prepare(workers(settings), &described.labels);
     metrics.model(&described.name, &described.sha256, &described.precision, &described.device, false);
+    actix::spawn(service::report(health.clone()));
     if let Some(address) = settings.http.address {
         let (bound, _) = http::serve(address, metrics.clone(), health.clone())
             .map_err(|error| format!("http.address {address} cannot be bound: {error}; choose another, or \"\" for none"))?;

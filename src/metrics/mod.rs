@@ -69,6 +69,7 @@ impl Metrics {
         }
         let group = memory::control_group();
         self.gauge(&table::CGROUP_MEMORY, &["current"]).set(group.current.unwrap_or(0) as f64);
+        self.gauge(&table::CGROUP_MEMORY, &["working_set"]).set(group.working_set.unwrap_or(0) as f64);
         self.gauge(&table::CGROUP_MEMORY, &["limit"]).set(group.limit.unwrap_or(0) as f64);
         self.handle.render()
     }
@@ -91,6 +92,11 @@ impl Metrics {
     pub fn model_loaded(&self, worker: u32, reason: &'static str, seconds: f64) {
         self.counter(&table::MODEL_LOADS, &[&worker.to_string(), reason]).increment(1);
         self.histogram(&table::MODEL_LOAD_DURATION, &[]).record(seconds);
+    }
+
+    /// As `/readyz` answers.
+    pub fn ready(&self, ready: bool) {
+        self.gauge(&table::READY, &[]).set(f64::from(u8::from(ready)));
     }
 
     /// Workers by state, in the order of [`table::WORKER_STATES`].
@@ -166,13 +172,19 @@ impl Metrics {
         self.gauge(&table::IN_FLIGHT, &[]).increment(change as f64);
     }
 
-    pub fn backlog(&self, pending: u64, leased: u64, quarantined: u64, estimated: bool, oldest_age_seconds: f64, loads_24h: u64) {
+    pub fn backlog(&self, pending: u64, leased: u64, quarantined: u64, estimated: bool, oldest_age_seconds: f64) {
         for (state, count) in [("pending", pending), ("leased", leased), ("quarantined", quarantined)] {
             self.gauge(&table::BACKLOG, &[state]).set(count as f64);
         }
         self.gauge(&table::BACKLOG_ESTIMATED, &[]).set(f64::from(u8::from(estimated)));
         self.gauge(&table::BACKLOG_OLDEST_AGE, &[]).set(oldest_age_seconds);
-        self.gauge(&table::MODEL_LOADS_24H, &[]).set(loads_24h as f64);
+    }
+
+    /// What the ledger says of the last 24 hours, every process on this database.
+    pub fn ledger(&self, loads: u64, daemon_starts: u64, job_starts: u64) {
+        self.gauge(&table::MODEL_LOADS_24H, &[]).set(loads as f64);
+        self.gauge(&table::PROCESS_STARTS_24H, &["run"]).set(daemon_starts as f64);
+        self.gauge(&table::PROCESS_STARTS_24H, &["job"]).set(job_starts as f64);
     }
 
     /// Stamps the last commit with now.

@@ -45,6 +45,7 @@ pub const OUTCOMES: &[&str] = &["done", "retried", "quarantined", "lease_lost"];
 pub const STAGES: &[&str] = &["claim", "gazetteer", "reuse", "tokenize", "infer", "match", "write"];
 pub const DATABASE_ERRORS: &[&str] = &["connect", "timeout", "serialization", "constraint", "permission", "schema", "other"];
 pub const CACHES: &[&str] = &["memory", "database"];
+const COMMANDS: &[&str] = &["run", "job"];
 const SKIPS: &[&str] = &["norm_too_long"];
 
 pub const BUILD_INFO: Definition =
@@ -75,6 +76,14 @@ pub const MODEL_LOADS_24H: Definition = define(
     &[],
     "Model loads of the last 24 hours by every process on this database, from the ledger.",
 );
+pub const PROCESS_STARTS_24H: Definition = define(
+    "nerd_process_starts_24h",
+    Kind::Gauge,
+    &[label("command", COMMANDS)],
+    "Processes of the last 24 hours on this database that loaded the model, from the ledger: daemons (run) and batch jobs (extract).",
+);
+pub const READY: Definition =
+    define("nerd_ready", Kind::Gauge, &[], "1 while the process can work: what /readyz answers, where the reasons are; else 0.");
 pub const WORKERS: Definition = define("nerd_workers", Kind::Gauge, &[label("state", WORKER_STATES)], "Workers of the pool by state.");
 pub const WORKER_FAILURES: Definition = define(
     "nerd_worker_failures_total",
@@ -183,8 +192,8 @@ pub const MEMORY_GROWTH: Definition =
 pub const CGROUP_MEMORY: Definition = define(
     "nerd_cgroup_memory_bytes",
     Kind::Gauge,
-    &[label("kind", &["current", "limit"])],
-    "Memory of the process's control group and its limit; 0 where there is none.",
+    &[label("kind", &["current", "working_set", "limit"])],
+    "Memory of the process's control group, that without file pages the kernel can drop, and the limit; 0 where there is none.",
 );
 pub const DB_POOL: Definition = define(
     "nerd_db_pool_connections",
@@ -213,6 +222,8 @@ pub const ALL: &[Definition] = &[
     MODEL_LOADS,
     MODEL_LOAD_DURATION,
     MODEL_LOADS_24H,
+    PROCESS_STARTS_24H,
+    READY,
     WORKERS,
     WORKER_FAILURES,
     ARTICLES_TOTAL,

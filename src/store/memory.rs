@@ -355,6 +355,9 @@ impl ArticleStore for MemoryStore {
         self.reachable()?;
         let tables = self.lock();
         let count = |wanted: fn(&State) -> bool| tables.jobs.values().filter(|job| wanted(&job.state)).count() as u64;
+        let starts = |wanted: fn(&str) -> bool| {
+            tables.loads.iter().filter(|load| load.worker == 0 && load.reason == "startup" && wanted(&load.command)).count() as u64
+        };
         Ok(Backlog {
             pending: count(|state| *state == State::Pending),
             leased: count(|state| matches!(state, State::Leased { .. })),
@@ -362,6 +365,8 @@ impl ArticleStore for MemoryStore {
             estimated: false,
             oldest_age_seconds: 0.0,
             model_loads_24h: tables.loads.len() as u64,
+            daemon_starts_24h: starts(|command| command == "run"),
+            job_starts_24h: starts(|command| command != "run"),
         })
     }
 

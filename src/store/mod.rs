@@ -113,6 +113,9 @@ pub struct Backlog {
     pub oldest_age_seconds: f64,
     /// Model loads of the last 24 hours, every process, from the ledger.
     pub model_loads_24h: u64,
+    /// Processes among them, by their first worker's first load: daemons, and every other command (`extract`).
+    pub daemon_starts_24h: u64,
+    pub job_starts_24h: u64,
 }
 
 /// One row of the load ledger.

@@ -5,7 +5,9 @@ pub mod articles;
 pub mod database;
 pub mod plan;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
+pub mod queries;
 
 use nerd::domain::ClaimedArticle;
 use nerd::store::Reusable;

@@ -48,10 +48,14 @@ impl Daemon {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Where it serves; `None` while it does not yet.
+    pub fn address(&self) -> Option<String> {
+        Some(self.log().split("address=").nth(1)?.split_whitespace().next()?.to_owned())
+    }
+
     /// `None` while the daemon does not serve yet.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let log = self.log();
-        let address = log.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
+        let address = self.address()?;
         let agent: ureq::Agent =
             ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).http_status_as_error(false).build().into();
         let mut response = agent.get(format!("http://{address}{path}")).call().ok()?;

@@ -28,6 +28,11 @@ WITH unfinished AS MATERIALIZED (
     SELECT count(*) AS number FROM (SELECT 1 FROM nerd.jobs WHERE quarantined_at IS NOT NULL ORDER BY quarantined_at LIMIT $1::bigint + 1) AS head
 ), counted AS (
     SELECT coalesce(nullif(pg_stat_get_live_tuples(oid), 0), reltuples::bigint) AS number FROM pg_class WHERE oid = 'nerd.jobs'::regclass
+), ledger AS (
+    SELECT count(*) AS loads,
+        count(*) FILTER (WHERE worker = 0 AND reason = 'startup' AND command = 'run') AS daemon_starts,
+        count(*) FILTER (WHERE worker = 0 AND reason = 'startup' AND command <> 'run') AS job_starts
+    FROM nerd.model_loads WHERE loaded_at > now() - interval '24 hours'
 ), oldest AS (
     SELECT enqueued_at FROM nerd.jobs WHERE quarantined_at IS NULL AND state = 'pending' ORDER BY enqueued_at LIMIT 1
 )
@@ -35,8 +40,8 @@ SELECT CASE WHEN unfinished.number > $1 THEN greatest(unfinished.number, counted
     held.number AS leased, quarantine.number AS quarantined,
     unfinished.number > $1 OR held.number > $1 OR quarantine.number > $1 AS estimated,
     coalesce((SELECT extract(epoch FROM now() - enqueued_at) FROM oldest), 0)::float8 AS oldest,
-    (SELECT count(*) FROM nerd.model_loads WHERE loaded_at > now() - interval '24 hours') AS loads
-FROM unfinished, held, quarantine, counted";
+    ledger.loads, ledger.daemon_starts, ledger.job_starts
+FROM unfinished, held, quarantine, counted, ledger";
 
 const PROCESSES: &str = "
 SELECT host, command, boot_id::text, max(pool_size)::bigint AS pool_size,
@@ -83,6 +88,8 @@ impl PostgresStore {
             estimated: row.get("estimated"),
             oldest_age_seconds: row.get("oldest"),
             model_loads_24h: number("loads"),
+            daemon_starts_24h: number("daemon_starts"),
+            job_starts_24h: number("job_starts"),
         })
     }
 
