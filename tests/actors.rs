@@ -16,7 +16,7 @@ use nerd::actors::scopes::{ScopeOptions, Scopes};
 use nerd::actors::supervisor::{Identity, PoolOptions, PoolParts, PoolSupervisor};
 use nerd::actors::writer::{Writer, WriterParts};
 use nerd::backoff::Backoff;
-use nerd::domain::{GazetteerRow, GazetteerVersion, Origin, ScopeKey};
+use nerd::domain::{Compat, GazetteerRow, GazetteerVersion, Origin, ScopeKey};
 use nerd::engine::scripted::ScriptedFactory;
 use nerd::metrics::Metrics;
 use nerd::store::memory::MemoryStore;
@@ -133,7 +133,7 @@ impl Rig {
                 supervisor: supervisor.clone().recipient(),
                 permits: permits.clone(),
                 scopes: Some(Arc::new(Scopes::new(
-                    ScopeOptions { memory_bytes: 1 << 20, refresh: Duration::from_secs(60), compat: nerd::domain::Compat::Mended },
+                    ScopeOptions { memory_bytes: 1 << 20, refresh: Duration::from_secs(60), compat: Compat::Mended },
                     store.clone(),
                     metrics.clone(),
                 ))),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nerd::actors::scopes::{ScopeOptions, Scopes};
-use nerd::domain::{AnnotatedArticle, Entity, ScopeKey};
+use nerd::domain::{AnnotatedArticle, Compat, Entity, ScopeKey};
 use nerd::metrics::Metrics;
 use nerd::store::postgres::PostgresStore;
 use nerd::store::{ArticleStore, ClaimRequest};
@@ -29,7 +29,7 @@ impl Rig {
             INSERT INTO datasets (id, slug, label, ingested_at) SELECT d, d, d, now() FROM unnest(ARRAY['d', 'e']) AS d";
         database.client.batch_execute(sql).await.unwrap();
         let store = database.store();
-        let options = ScopeOptions { memory_bytes: 1 << 30, refresh: Duration::ZERO, compat: nerd::domain::Compat::Mended };
+        let options = ScopeOptions { memory_bytes: 1 << 30, refresh: Duration::ZERO, compat: Compat::Mended };
         let scopes = Scopes::new(options, store.clone(), Metrics::new());
         Self { database, store, scopes }
     }
@@ -238,7 +238,7 @@ async fn without_rows_of_its_own_an_article_has_no_match() {
     rig.database.article("nothing", "nothing").await;
     rig.work(&[("Ann Lee", "PERSON")]).await;
     let person = json!(["Ann Lee", "ann lee", "PERSON", "person", null, 0.5, null, null, null, place(19, 26, "model")]);
-    assert_eq!(rig.rows("a").await, [person.clone()]);
+    assert_eq!(rig.rows("a").await, std::slice::from_ref(&person));
     let hospital = rig.rows("b").await;
     assert_eq!((hospital.len(), &hospital[0][6], &hospital[1]), (2, &json!("other"), &person));
     assert_eq!(rig.database.count("article_entities WHERE article_id = 'nothing' AND entity_label = 'SENTINEL'").await, 1);

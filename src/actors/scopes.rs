@@ -16,6 +16,8 @@ use crate::domain::{Compat, ScopeKey};
 use crate::metrics::Metrics;
 use crate::store::{ArticleStore, StoreError};
 
+/// Asking for versions takes at most one part in so many of the time.
+const RARITY: u32 = 100;
 /// What an entry costs beside its index, bytes: key, place in the table. Scopes without rows are remembered too.
 const ENTRY_BYTES: u64 = 256;
 
@@ -23,7 +25,7 @@ const ENTRY_BYTES: u64 = 256;
 pub struct ScopeOptions {
     /// Bytes that the held indexes may occupy. What a batch at work still uses lives on with it, and no longer.
     pub memory_bytes: u64,
-    /// For how long a scope is used without asking whether its rows have changed.
+    /// For how long at least a scope is used without asking whether its rows have changed; zero: it is asked each time.
     pub refresh: Duration,
     /// Whose rules articles are matched by.
     pub compat: Compat,
@@ -43,6 +45,8 @@ struct Held {
     bytes: u64,
     /// Counts the requests.
     now: u64,
+    /// What it took to ask for the version of one scope, when that was done last.
+    asking: Duration,
 }
 
 struct Entry {
@@ -94,9 +98,10 @@ impl Scopes {
 
     /// Asks for the versions of those that were not looked at for a while, and reads those anew that have changed.
     async fn check(&self, held: &mut Held, wanted: &[&ScopeKey]) -> Result<(), StoreError> {
+        let pause = pause(self.options.refresh, held.asking, held.entries.len());
         let due: Vec<ScopeKey> = wanted
             .iter()
-            .filter(|key| held.entries.get(key).is_some_and(|entry| entry.checked.elapsed() >= self.options.refresh))
+            .filter(|key| held.entries.get(key).is_some_and(|entry| entry.checked.elapsed() >= pause))
             .map(|&key| key.clone())
             .collect();
         if due.is_empty() {
@@ -104,6 +109,7 @@ impl Scopes {
         }
         let checked = Instant::now();
         let versions = self.store.gazetteer_versions(&due).await?;
+        held.asking = checked.elapsed() / u32::try_from(due.len()).unwrap_or(u32::MAX).max(1);
         for (key, version) in due.into_iter().zip(versions) {
             let Some(entry) = held.entries.get_mut(&key) else { continue };
             if entry.scope.as_ref().map(|scope| scope.version()) == version.as_ref() {
@@ -139,6 +145,14 @@ impl Scopes {
     }
 }
 
+/// Between two questions for a scope's version: as configured, or longer where very many scopes would have the server always count.
+fn pause(refresh: Duration, asking: Duration, scopes: usize) -> Duration {
+    if refresh.is_zero() {
+        return refresh;
+    }
+    refresh.max(asking.saturating_mul(u32::try_from(scopes).unwrap_or(u32::MAX).saturating_mul(RARITY)))
+}
+
 impl Held {
     /// What is held for a key, and notes that it is used.
     fn take(&mut self, key: &ScopeKey) -> Option<Option<Arc<Matcher>>> {
@@ -165,5 +179,19 @@ impl Held {
                 self.bytes -= gone.bytes();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dear_questions_are_rarer() {
+        let (refresh, asking) = (Duration::from_secs(10), Duration::from_millis(8));
+        assert_eq!(pause(refresh, asking, 10), refresh);
+        assert_eq!(pause(refresh, asking, 300), Duration::from_secs(240));
+        assert_eq!(pause(Duration::ZERO, asking, 300), Duration::ZERO);
+        assert_eq!(pause(refresh, Duration::MAX, usize::MAX), Duration::MAX);
     }
 }

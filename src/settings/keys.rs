@@ -1,12 +1,13 @@
-//! The table of configuration keys: name, default, what it means, how its text becomes a value. Those of what is
-//! known already are in `known`, those of the rows in `output`.
+//! The table of configuration keys: name, default, what it means, how its text becomes a value. Those of the
+//! gazetteer, of supervision and of the rows have files of their own.
 
-mod known;
+mod gazetteer;
 mod output;
+mod supervision;
 
 use std::time::Duration;
 
-use super::values::{duration, one_of, whole};
+use super::values::{duration, one_of, size, switch, whole};
 use super::{LogFormat, Profile, Secret, Settings};
 
 /// What a TOML file may hold for a key.
@@ -74,13 +75,18 @@ const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_millis(10);
 
 /// Every key, in the order of the README's table.
-pub const KEYS: &[Key] = &joined::<{ RUNNING.len() + known::KEYS.len() + FAILING.len() + output::KEYS.len() + AROUND.len() }>(&[
-    RUNNING,
-    known::KEYS,
-    FAILING,
-    output::KEYS,
-    AROUND,
-]);
+pub const KEYS: &[Key] = &joined::<{ count(LISTS) }>(LISTS);
+
+const LISTS: &[&[Key]] = &[RUNNING, gazetteer::KEYS, supervision::KEYS, output::KEYS, AROUND];
+
+const fn count(lists: &[&[Key]]) -> usize {
+    let (mut all, mut list) = (0, 0);
+    while list < lists.len() {
+        all += lists[list].len();
+        list += 1;
+    }
+    all
+}
 
 /// Lists one after another; the length is theirs in all.
 const fn joined<const LENGTH: usize>(lists: &[&[Key]]) -> [Key; LENGTH] {
@@ -292,45 +298,23 @@ const RUNNING: &[Key] = &[
         s.retry.max_delay = duration(v, Duration::ZERO, DAY)?;
         Ok(())
     }),
-];
-
-/// What becomes of failures of the engine.
-const FAILING: &[Key] = &[
     key(
-        "supervision.restart_limit",
-        "60",
-        Shape::Number,
-        "engine failures within the window below that end the process; finding one bad text in a batch costs about log2 of the batch",
+        "reuse.memory_bytes",
+        "4MB",
+        Shape::Size,
+        "memory for results by text, all workers together: the same text again takes no inference; 0: off",
         |s, v| {
-            s.supervision.restart_limit = whole(v, 0, 100_000)?;
+            s.reuse.memory_bytes = size(v, 64 << 30)?;
             Ok(())
         },
     ),
-    key("supervision.restart_window", "10m", Shape::Duration, "the window in which they are counted", |s, v| {
-        s.supervision.restart_window = duration(v, SECOND, DAY)?;
-        Ok(())
-    }),
     key(
-        "supervision.backoff_base",
-        "100ms",
-        Shape::Duration,
-        "pause before a failed engine is rebuilt; doubles while it goes on failing",
+        "reuse.database",
+        "true",
+        Shape::Switch,
+        "an article whose very text has rows of the same extractor_version gets a copy of them and takes no inference",
         |s, v| {
-            s.supervision.backoff_base = duration(v, INSTANT, HOUR)?;
-            Ok(())
-        },
-    ),
-    key("supervision.backoff_max", "30s", Shape::Duration, "longest such pause", |s, v| {
-        s.supervision.backoff_max = duration(v, INSTANT, HOUR)?;
-        Ok(())
-    }),
-    key(
-        "supervision.stall_timeout",
-        "60s",
-        Shape::Duration,
-        "a worker without any progress for this long is given up and replaced",
-        |s, v| {
-            s.supervision.stall_timeout = duration(v, INSTANT, DAY)?;
+            s.reuse.database = switch(v)?;
             Ok(())
         },
     ),

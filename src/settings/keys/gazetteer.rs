@@ -1,4 +1,4 @@
-//! The keys of what is known before the model is asked: results by text, and the host's gazetteer.
+//! The keys of the gazetteer: whether articles are matched with it, and what its indexes may cost.
 
 use std::time::Duration;
 
@@ -6,26 +6,6 @@ use super::{DAY, Key, Shape, key};
 use crate::settings::values::{duration, size, switch};
 
 pub(super) const KEYS: &[Key] = &[
-    key(
-        "reuse.memory_bytes",
-        "4MB",
-        Shape::Size,
-        "memory for results by text, all workers together: the same text again takes no inference; 0: off",
-        |s, v| {
-            s.reuse.memory_bytes = size(v, 64 << 30)?;
-            Ok(())
-        },
-    ),
-    key(
-        "reuse.database",
-        "true",
-        Shape::Switch,
-        "an article whose very text has rows of the same extractor_version gets a copy of them and takes no inference",
-        |s, v| {
-            s.reuse.database = switch(v)?;
-            Ok(())
-        },
-    ),
     key(
         "gazetteer.enabled",
         "true",
@@ -48,9 +28,9 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "gazetteer.refresh",
-        "60s",
+        "10s",
         Shape::Duration,
-        "how long a gazetteer is used before its rows are asked for changes; 0: asked with every batch",
+        "how long a gazetteer is used before its rows are asked for changes (longer where that would take over 1 % of the time); 0: asked with every batch",
         |s, v| {
             s.gazetteer.refresh = duration(v, Duration::ZERO, DAY)?;
             Ok(())
