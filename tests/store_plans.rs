@@ -107,6 +107,7 @@ async fn explained(database: &Database) -> Vec<(&'static str, Value)> {
         &token, &ids, "'v'", &row_ids, &ids, &words, &words, &words, &words, &words, &words, &numbers, &meta, &matched, &numbers, &words,
     ];
     let cases: Vec<(&'static str, &str, Vec<&str>)> = vec![
+        ("next source", &statements.next_source, vec!["'source-0'"]),
         ("complete", &statements.complete, completion),
         ("reuse", &statements.reuse, vec![&token, &ids, "'v'", "200", &words]),
         ("renew", &statements.renew, vec![&tokens, "60000"]),

@@ -125,6 +125,30 @@ async fn the_oldest_come_first_and_long_texts_make_short_batches() {
     assert_eq!(sorted(&claim(store.as_ref(), 10).await), ["c", "d"]);
 }
 
+/// A young article of a small source does not wait for the end of another's backlog.
+#[tokio::test]
+async fn a_small_source_has_its_turn() {
+    let database = Database::migrated(true).await;
+    for number in 0..60 {
+        database.article_of("large", &format!("large-{number:02}"), Some("text"), Some("c"), "extracted").await;
+    }
+    for source in ["small", "tiny"] {
+        database.article_of(source, source, Some("text"), Some("c"), "extracted").await;
+    }
+    let store = database.store();
+    let mut claimed = Vec::new();
+    while claimed.len() < 62 {
+        let batch = claim(store.as_ref(), 2).await;
+        assert!(!batch.articles.is_empty(), "{claimed:?}");
+        claimed.extend(sorted(&batch));
+    }
+    let place = |id: &str| claimed.iter().position(|claimed| claimed == id).unwrap();
+    // Turns are large, small and tiny: with the claims before and between them at most 3 × 9 of two articles.
+    assert!(place("small") < 54 && place("tiny") < 54, "{claimed:?}");
+    let large: Vec<&String> = claimed.iter().filter(|id| id.starts_with("large")).collect();
+    assert!(large.is_sorted(), "the oldest first: {large:?}");
+}
+
 /// A source is a value wherever it goes, and exactly it.
 #[tokio::test]
 async fn a_source_of_any_name_is_claimed_alone() {

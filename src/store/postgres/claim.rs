@@ -1,13 +1,15 @@
 //! The claim: one statement, hence one short transaction and one round trip. It takes what is due from the queue, drops what
-//! the host's rule no longer allows, and leases the rest under a fresh token.
+//! the host's rule no longer allows, and leases the rest under a fresh token. The oldest come first, but for the turns of sources.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::front::Front;
+use super::session::Session;
+use super::turn::Turns;
 use super::{PostgresStore, milliseconds};
 use crate::domain::{ArticleId, Batch, ClaimToken, ClaimedArticle};
 use crate::store::{ClaimRequest, StoreError};
@@ -81,9 +83,19 @@ pub(super) fn claim(of_one_source: bool) -> String {
     parts.iter().fold(CLAIM.to_owned(), |sql, (name, part)| sql.replace(name, part))
 }
 
+/// The next source with articles in the queue, by name; one step into an index by source.
+pub(super) const NEXT_SOURCE: &str = "
+SELECT source FROM nerd.jobs WHERE source > $1 AND quarantined_at IS NULL AND NOT suspect
+ORDER BY source, run_at, article_id LIMIT 1";
+
 impl PostgresStore {
     pub(super) async fn claim_batch(&self, request: &ClaimRequest) -> Result<Batch, StoreError> {
         let session = self.session().await?;
+        if request.source.is_none()
+            && let Some(batch) = self.claim_in_turn(&session, request).await?
+        {
+            return Ok(batch);
+        }
         let sql = if request.source.is_some() { &self.statements.claim_source } else { &self.statements.claim };
         let source = request.source.as_deref();
         let (limit, lease) = (i64::from(request.limit), milliseconds(request.lease));
@@ -108,6 +120,22 @@ impl PostgresStore {
         }
     }
 
+    /// A claim of the source whose turn it is; `None` where it is nobody's, or nothing of that source is due.
+    async fn claim_in_turn(&self, session: &Session<'_>, request: &ClaimRequest) -> Result<Option<Batch>, StoreError> {
+        let backlog = self.front().is_under_way();
+        let Some(after) = self.turns().next(backlog) else { return Ok(None) };
+        let row = session.query_opt(&self.statements.next_source, &[&after]).await?;
+        let source: Option<&str> = row.as_ref().map(|row| row.get(0));
+        let (true, Some(source)) = (self.turns().found(source), source) else { return Ok(None) };
+        let token = Uuid::new_v4();
+        let (limit, lease) = (i64::from(request.limit), milliseconds(request.lease));
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+            [&token, &self.claimant.boot_id, &self.claimant.host, &limit, &lease, &MOST_TEXT_BYTES, &"-infinity", &"", &source];
+        let rows = session.query(&self.statements.claim_source, &parameters).await?;
+        let articles: Vec<ClaimedArticle> = rows.iter().filter(|row| row.get("leased")).map(article).collect();
+        Ok((!articles.is_empty()).then(|| Batch { token: ClaimToken(token), articles }))
+    }
+
     fn move_front(&self, request: &ClaimRequest, looked_back: Option<Duration>, rows: &[Row]) {
         // A suspect stands in a line of its own.
         if rows.first().is_some_and(|row| row.get("alone")) {
@@ -124,8 +152,12 @@ impl PostgresStore {
         }
     }
 
-    fn front(&self) -> std::sync::MutexGuard<'_, Front> {
+    fn front(&self) -> MutexGuard<'_, Front> {
         self.front.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -29,6 +29,11 @@ impl Front {
         if due || self.source.as_deref() != source { None } else { self.position.clone() }
     }
 
+    /// The last claim found as much as it asked for: more waits.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.position.is_some()
+    }
+
     /// A claim took all it could up to `last`; `looked_back` is its cost when it began at the head.
     pub(super) fn advance(&mut self, source: Option<&str>, last: Position, looked_back: Option<Duration>, now: Instant) {
         if let Some(cost) = looked_back {

@@ -19,6 +19,7 @@ mod session;
 mod sql;
 pub mod statements;
 mod tls;
+mod turn;
 mod url;
 
 use std::sync::{Arc, Mutex};
@@ -38,6 +39,7 @@ use front::Front;
 use session::{RoundTrips, Session};
 use statements::{PLANNER, Statements};
 use tls::connector;
+use turn::Turns;
 pub use url::{Target, TlsMode};
 
 /// What the configuration says of the store.
@@ -70,6 +72,7 @@ pub struct PostgresStore {
     rules: RowRules,
     statements: Statements,
     front: Mutex<Front>,
+    turns: Mutex<Turns>,
     round_trips: RoundTrips,
 }
 
@@ -110,6 +113,7 @@ impl PostgresStore {
             rules: options.rules.clone(),
             statements: Statements::new(&options.host_schema),
             front: Mutex::default(),
+            turns: Mutex::default(),
             round_trips: RoundTrips::default(),
         })
     }

@@ -20,6 +20,8 @@ pub const PLANNER: [(&str, &str); 5] = [
 pub struct Statements {
     pub claim: String,
     pub claim_source: String,
+    /// Whose turn it is.
+    pub next_source: String,
     pub complete: String,
     /// Copies the rows of known texts.
     pub reuse: String,
@@ -42,6 +44,7 @@ impl Statements {
         Self {
             claim: fill(&claim::claim(false)),
             claim_source: fill(&claim::claim(true)),
+            next_source: claim::NEXT_SOURCE.to_owned(),
             complete: fill(&lease::settling(complete::COMPLETE)),
             reuse: fill(&lease::settling(reuse::REUSE)),
             page: fill(&discover::walk(discover::PAGE)),
