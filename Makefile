@@ -19,9 +19,10 @@ setup: ## bring libtorch (checksums pinned) and, if there is none, PostgreSQL's 
 build: setup ## the release binary
 	cargo build --release --locked
 
+# In the profile of the tests, so that what is compiled from C and C++ is compiled once.
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --release --locked --all-targets -- -D warnings
 
 # Optimised: the kernels of the int8 network take minutes a text without inlining.
 test: setup rules ## every test, on a real PostgreSQL and the real model

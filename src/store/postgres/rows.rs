@@ -40,16 +40,11 @@ pub struct Rows {
 /// An entry of a btree index has at most 2,704 bytes (a third of a page); article id, label and version share it.
 const LONGEST_NORM_BYTES: usize = 2_000;
 
-/// Rows in document order. Our ids are ordered by time: new rows then share the last pages of the host's primary key, where
-/// random ones would each dirty a page of their own.
+/// Rows in document order.
 ///
 /// Labels without a category (dates, sums…) give none, as in the host's own step; nor do they hide a later mention that has one.
 pub fn rows_of(annotated: &AnnotatedArticle, rules: &RowRules) -> Rows {
     let article = &annotated.article;
-    let id = match rules.compat {
-        Compat::Mended => Uuid::now_v7,
-        Compat::Strict => Uuid::new_v4,
-    };
     let mut out = Rows::default();
     let mut seen: HashSet<(String, Arc<str>)> = HashSet::new();
     for mention in &annotated.mentions {
@@ -64,7 +59,7 @@ pub fn rows_of(annotated: &AnnotatedArticle, rules: &RowRules) -> Rows {
             continue;
         }
         out.rows.push(Row {
-            id: id().to_string(),
+            id: Uuid::new_v4().to_string(),
             article_id: article.id.to_string(),
             article_text_hash: article.text_hash.clone(),
             entity_text: entity.text.trim().to_owned(),
@@ -78,7 +73,7 @@ pub fn rows_of(annotated: &AnnotatedArticle, rules: &RowRules) -> Rows {
     }
     if out.rows.is_empty() {
         out.rows.push(Row {
-            id: id().to_string(),
+            id: Uuid::new_v4().to_string(),
             article_id: article.id.to_string(),
             article_text_hash: article.text_hash.clone(),
             entity_text: "__NO_ENTITIES_FOUND__".to_owned(),
