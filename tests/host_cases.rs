@@ -131,7 +131,7 @@ impl Rig {
         assert_eq!(rows.len() as u64, completion.rows, "all have version, hash and a fresh time in UTC");
         for row in &rows {
             let id: Uuid = row.get::<_, &str>("id").parse().unwrap();
-            assert_eq!(id.get_version_num(), if self.rules.compat == Compat::Strict { 4 } else { 7 });
+            assert_eq!(id.get_version_num(), 4);
         }
         rows.iter().map(shown).collect()
     }
