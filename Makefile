@@ -52,8 +52,7 @@ bench-store: setup ## a claim and a completion by criterion, of 64 and of 500 ar
 	cargo bench --locked --bench store
 
 bench-gazetteer: setup ## indexing, memory and matching of gazetteers, and the same step in Python (SCOPES=300 ROWS=8500)
-	cargo bench --locked --bench gazetteer
-	@"$$(benches/peers/setup.sh)" benches/peers/gazetteer_step.py
+	@kept=0; cargo bench --locked --bench gazetteer || kept=$$?; "$$(benches/peers/setup.sh)" benches/peers/gazetteer_step.py && exit $$kept
 
 clean-bench: ## remove the benchmarks' database
 	@[ ! -d .bench/postgres ] || deploy/setup/postgres.sh remove .bench/postgres

@@ -179,13 +179,21 @@ class Bench:
             worst, every = probes.worst_claim(probes.claim())
             self.set("claim", worst, every)
 
+        def gazetteer() -> None:
+            found = probes.gazetteer()
+            self.seen["gazetteer"] = found
+            self.set("gazetteer-build", found["build_p99_ms"])
+            times = found["python"]["mean_ms"] / found["match_mean_ms"]
+            self.set("gazetteer-match", found["share_percent"], f"{found['match_mean_ms']:.2f} ms; the same step in Python takes {times:,.0f} times that")
+            self.set("gazetteer-memory", found["resident_mb"], f"{found['scope_mb']:.1f} MB by its own account")
+
         def peak() -> None:
             found = probes.peak(self.data.fourth)
             self.seen["peak"] = found
             spread = f"{100 * found['lowest_share']:.0f} to {100 * found['highest_share']:.0f} %"
             self.set("peak", 100 * found["share"], f"{spread}; {found['words_per_second_at_peak']:,.0f} words/s at the peak, had they nothing else")
 
-        return {"start": start, "daemon": daemon, "round-trips": round_trips, "accuracy": accuracy, "peak": peak, "claim": claim}
+        return {"start": start, "daemon": daemon, "round-trips": round_trips, "accuracy": accuracy, "peak": peak, "claim": claim, "gazetteer": gazetteer}
 
     def ceilings(self, rounds: Rounds) -> None:
         """To each ratio that misses its target: what the kernel's peak would make of it, were nothing else to be computed. To the one of

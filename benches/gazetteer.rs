@@ -5,7 +5,7 @@
 
 use std::fs::{File, create_dir_all};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -103,6 +103,11 @@ fn main() -> ExitCode {
         kept &= value <= most;
         println!("{what}: {value:.2}, promised {most}{}", if value <= most { "" } else { ": NOT MET" });
     }
+    let report = json!({
+        "scopes": scopes, "rows": rows, "articles": articles.len(), "build_p99_ms": build, "scope_mb": bytes / 1e6, "resident_mb": grown / 1e6,
+        "share_percent": share * 100.0, "match_mean_ms": matches.iter().sum::<Duration>().as_secs_f64() * 1e3 / matches.len() as f64,
+    });
+    std::fs::write(directory().join("report.json"), format!("{report:#}\n")).unwrap();
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -190,9 +195,14 @@ fn head(random: &mut rand::rngs::StdRng) -> String {
     word[..1].to_uppercase() + &word[1..]
 }
 
+/// Where the reports are, and what Python reads.
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/gazetteer")
+}
+
 /// The first scope's rows and the articles with their entities, as JSON lines.
 fn write_for_python(rows: &[GazetteerRow], articles: &[Article]) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench/gazetteer");
+    let directory = directory();
     create_dir_all(&directory).unwrap();
     let mut file = BufWriter::new(File::create(directory.join("rows.jsonl")).unwrap());
     for row in rows {

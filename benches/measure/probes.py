@@ -95,14 +95,26 @@ def round_trips(nerd: Path, cluster: Cluster, data: Data) -> float:
 
 def claim() -> dict:
     """The report of `make bench-claim`, which runs for minutes; it fails on plans and errors, and keeps its report."""
-    report = OUT / "claim.json"
-    report.unlink(missing_ok=True)
+    return _made("bench-claim", OUT / "claim.json")[0]
+
+
+def gazetteer() -> dict:
+    """The report of `make bench-gazetteer`, and in `python` that of the same step in Python."""
+    ours, python = _made("bench-gazetteer", OUT / "gazetteer" / "report.json", OUT / "gazetteer" / "python.json")
+    return ours | {"python": python}
+
+
+def _made(target: str, *reports: Path) -> list[dict]:
+    """The reports that a target of the Makefile writes; it may fail for what it found."""
+    for report in reports:
+        report.unlink(missing_ok=True)
     # `make bench ARTICLES=400` means the texts, not the queue: its variables stay here.
     own = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "ARTICLES")}
-    ended = subprocess.run(["make", "--silent", "bench-claim"], cwd=ROOT, stdout=sys.stderr, env=own)
-    if not report.exists():
-        raise FileNotFoundError(f"make bench-claim ended with {ended.returncode} and wrote no report")
-    return json.loads(report.read_text(encoding="utf-8"))
+    ended = subprocess.run(["make", "--silent", target], cwd=ROOT, stdout=sys.stderr, env=own)
+    for report in reports:
+        if not report.exists():
+            raise FileNotFoundError(f"make {target} ended with {ended.returncode} and wrote no {report.name}")
+    return [json.loads(report.read_text(encoding="utf-8")) for report in reports]
 
 
 def worst_claim(report: dict) -> tuple[float, str]:

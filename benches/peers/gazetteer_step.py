@@ -69,6 +69,8 @@ def main() -> None:
         names += matched(nlp, rows, article)
         seconds.append(time.perf_counter() - started)
     inference = statistics.mean(article["inference_seconds"] for article in articles)
+    report = {"articles": len(articles), "mean_ms": statistics.mean(seconds) * 1e3}
+    (PLACE / "python.json").write_text(json.dumps(report) + "\n")
     print(
         f"the same step in Python, {len(articles)} articles, {len(rows)} rows: p50 {statistics.median(seconds):.2f} s an article, "
         f"{statistics.mean(seconds) / inference:.0f} times nerd's inference; {names / len(articles):.1f} names with a row an article"
