@@ -41,8 +41,13 @@ impl Scope {
                 texts.extend([Some(first), second].into_iter().flatten());
             }
         }
-        let names = Names::new(texts).map_err(|error| IndexError(error.to_string()))?;
-        Ok(Self { version, keys: Keys::new(keys), names, rows: Rows::new(&rows) })
+        // The two halves of the work side by side: a batch waits for it.
+        let (names, keys) = std::thread::scope(|threads| {
+            let keys = threads.spawn(|| Keys::new(keys));
+            (Names::new(texts), keys.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let names = names.map_err(|error| IndexError(error.to_string()))?;
+        Ok(Self { version, keys, names, rows: Rows::new(&rows) })
     }
 
     /// Of the rows as they were read.
