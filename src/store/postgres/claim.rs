@@ -133,7 +133,7 @@ impl PostgresStore {
             [&token, &self.claimant.boot_id, &self.claimant.host, &limit, &lease, &MOST_TEXT_BYTES, &"-infinity", &"", &source];
         let rows = session.query(&self.statements.claim_source, &parameters).await?;
         let articles: Vec<ClaimedArticle> = rows.iter().filter(|row| row.get("leased")).map(article).collect();
-        Ok((!articles.is_empty()).then(|| Batch { token: ClaimToken(token), articles }))
+        Ok(if articles.is_empty() { None } else { Some(Batch { token: ClaimToken(token), articles }) })
     }
 
     fn move_front(&self, request: &ClaimRequest, looked_back: Option<Duration>, rows: &[Row]) {
