@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::front::Front;
+use super::front::{Front, Position};
 use super::session::Session;
 use super::turn::Turns;
 use super::{PostgresStore, milliseconds};
@@ -96,27 +96,18 @@ impl PostgresStore {
         {
             return Ok(batch);
         }
-        let sql = if request.source.is_some() { &self.statements.claim_source } else { &self.statements.claim };
         let source = request.source.as_deref();
-        let (limit, lease) = (i64::from(request.limit), milliseconds(request.lease));
         loop {
-            let token = Uuid::new_v4();
             let started = Instant::now();
             let begin = self.front().begin(source, started);
-            let (time, id) = begin.clone().unwrap_or_else(|| ("-infinity".to_owned(), String::new()));
-            let mut parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-                vec![&token, &self.claimant.boot_id, &self.claimant.host, &limit, &lease, &MOST_TEXT_BYTES, &time, &id];
-            if let Some(source) = &request.source {
-                parameters.push(source);
-            }
-            let rows = session.query(sql, &parameters).await?;
+            let (token, rows) = self.lease(&session, request, source, begin.clone()).await?;
             self.move_front(request, begin.is_none().then(|| started.elapsed()), &rows);
-            let articles: Vec<ClaimedArticle> = rows.iter().filter(|row| row.get("leased")).map(article).collect();
+            let articles = leased(&rows);
             // Nothing behind the front, or all that was due had become unclaimable and was dropped: there may be more elsewhere.
             if articles.is_empty() && (begin.is_some() || !rows.is_empty()) {
                 continue;
             }
-            return Ok(Batch { token: ClaimToken(token), articles });
+            return Ok(Batch { token, articles });
         }
     }
 
@@ -126,14 +117,35 @@ impl PostgresStore {
         let Some(after) = self.turns().next(backlog) else { return Ok(None) };
         let row = session.query_opt(&self.statements.next_source, &[&after]).await?;
         let source: Option<&str> = row.as_ref().map(|row| row.get(0));
-        let (true, Some(source)) = (self.turns().found(source), source) else { return Ok(None) };
+        if !self.turns().found(source) {
+            return Ok(None);
+        }
+        let (token, rows) = self.lease(session, request, source, None).await?;
+        let articles = leased(&rows);
+        Ok(if articles.is_empty() { None } else { Some(Batch { token, articles }) })
+    }
+
+    /// The statement itself, of all sources or of one, behind a position or from the head: the token, and what was picked.
+    async fn lease(
+        &self,
+        session: &Session<'_>,
+        request: &ClaimRequest,
+        source: Option<&str>,
+        begin: Option<Position>,
+    ) -> Result<(ClaimToken, Vec<Row>), StoreError> {
         let token = Uuid::new_v4();
         let (limit, lease) = (i64::from(request.limit), milliseconds(request.lease));
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
-            [&token, &self.claimant.boot_id, &self.claimant.host, &limit, &lease, &MOST_TEXT_BYTES, &"-infinity", &"", &source];
-        let rows = session.query(&self.statements.claim_source, &parameters).await?;
-        let articles: Vec<ClaimedArticle> = rows.iter().filter(|row| row.get("leased")).map(article).collect();
-        Ok(if articles.is_empty() { None } else { Some(Batch { token: ClaimToken(token), articles }) })
+        let (time, id) = begin.unwrap_or_else(|| ("-infinity".to_owned(), String::new()));
+        let mut parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
+            vec![&token, &self.claimant.boot_id, &self.claimant.host, &limit, &lease, &MOST_TEXT_BYTES, &time, &id];
+        let sql = match &source {
+            Some(source) => {
+                parameters.push(source);
+                &self.statements.claim_source
+            }
+            None => &self.statements.claim,
+        };
+        Ok((ClaimToken(token), session.query(sql, &parameters).await?))
     }
 
     fn move_front(&self, request: &ClaimRequest, looked_back: Option<Duration>, rows: &[Row]) {
@@ -159,6 +171,11 @@ impl PostgresStore {
     fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the statement leased of what it picked.
+fn leased(rows: &[Row]) -> Vec<ClaimedArticle> {
+    rows.iter().filter(|row| row.get("leased")).map(article).collect()
 }
 
 fn article(row: &Row) -> ClaimedArticle {
