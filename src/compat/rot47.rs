@@ -1,6 +1,7 @@
 //! The replaced step's own decoding of scrambled paragraphs: runs of odd-looking tokens, all white space of the text then collapsed.
 //! It misses ordinary prose and can spoil text full of symbols; [`crate::domain::rot47`] is the mended one.
 
+use crate::domain::norm::is_space;
 use crate::domain::rot47::{Decoded, rotate};
 
 /// Shortest token, characters, and shortest run, tokens.
@@ -64,11 +65,6 @@ fn decoded(segment: &str) -> Option<String> {
     let letters = decoded.chars().filter(|c| c.is_alphabetic()).count();
     let enough = !decoded.trim().is_empty() && letters as f64 / decoded.chars().count() as f64 >= 0.4;
     enough.then(|| decoded.replace("<p>", " ").replace("</p>", " "))
-}
-
-/// White space as Python's regular expressions have it.
-pub(super) fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use fancy_regex::Regex;
 
-use super::rot47::is_space;
+use crate::domain::norm::is_space;
 
 /// A token of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,7 +28,7 @@ pub fn key_form(text: &str) -> String {
     let mut gap = false;
     for c in text.to_lowercase().chars() {
         // Python's white space has four separators more than Unicode's property.
-        push(&mut out, &mut gap, Some(c).filter(|c| !c.is_whitespace() && !('\u{1c}'..='\u{1f}').contains(c)));
+        push(&mut out, &mut gap, Some(c).filter(|&c| !is_space(c)));
     }
     out
 }
@@ -44,6 +44,12 @@ fn push(out: &mut String, gap: &mut bool, kept: Option<char>) {
         }
         None => *gap = true,
     }
+}
+
+/// White space as Python's regular expressions have it, by which the host's forms are made: four separators more than Unicode's
+/// property.
+pub fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 #[cfg(test)]

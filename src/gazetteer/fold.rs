@@ -4,6 +4,8 @@
 use unicode_normalization::char::{decompose_canonical, decompose_compatible};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
+use crate::domain::norm::is_space;
+
 /// A folded text.
 #[derive(Clone, Debug, Default)]
 pub struct Folded {
@@ -120,11 +122,6 @@ pub(super) fn is_mark(c: char) -> bool {
 /// Scripts that put no spaces between words: every letter may begin one.
 pub(super) fn is_unspaced(c: char) -> bool {
     matches!(c, '\u{e00}'..='\u{eff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
-}
-
-/// Python's white space has four separators more than Unicode's property.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
 #[cfg(test)]
