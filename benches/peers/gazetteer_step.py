@@ -14,7 +14,7 @@ from pathlib import Path
 
 import spacy
 from gazetteer import Row
-from replaced_step import KEPT, RULED_FACILITIES, best_row, normalize
+from replaced_step import KEPT, best_row, normalize, patterns
 from spacy.pipeline import EntityRuler
 
 PLACE = Path("target/bench/gazetteer")
@@ -28,23 +28,12 @@ def lines(name: str) -> list[dict]:
 
 def matched(nlp: spacy.Language, rows: list[Row], article: dict) -> int:
     """Names that have a row."""
-    categories: dict[str, str] = {}
-    names: dict[tuple[str, str], None] = {}
-    for row in rows:
-        label = "FAC" if row.category in RULED_FACILITIES else "ORG"
-        for name in (row.name, row.name_norm):
-            categories.setdefault(normalize(name), row.category)
-            if (label, name.lower()) not in names:
-                names[label, name.lower()] = None
-    patterns = []
-    for label, name in names:
-        tokens = [{"LOWER": token.lower_} for token in nlp.make_doc(name) if not token.is_space]
-        patterns.append({"label": label, "pattern": tokens})
+    wanted, categories = patterns(nlp, rows)
     doc = nlp.make_doc(article["text"])
     spans = [doc.char_span(e["start"], e["end"], label=e["label"], alignment_mode="contract") for e in article["entities"]]
     doc.ents = [span for span in spans if span is not None]
     ruler = EntityRuler(nlp, validate=True, phrase_matcher_attr="LOWER")
-    ruler.add_patterns(patterns)
+    ruler.add_patterns(wanted)
     ruler(doc)
     found = {}
     for entity in doc.ents:

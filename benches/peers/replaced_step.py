@@ -47,6 +47,23 @@ def best_row(norm: str, rows: list[gazetteer.Row]) -> tuple[str, float] | None:
     return (best, highest) if best else None
 
 
+def patterns(nlp, rows: list[gazetteer.Row]) -> tuple[list[dict], dict[str, str]]:
+    """What the entity ruler is made of, for each article anew; and the category of each name."""
+    categories: dict[str, str] = {}
+    names: dict[tuple[str, str], None] = {}
+    for row in rows:
+        label = "FAC" if row.category in RULED_FACILITIES else "ORG"
+        for name in (row.name, row.name_norm):
+            categories.setdefault(normalize(name), row.category)
+            if (label, name.lower()) not in names:
+                names[label, name.lower()] = None
+    made = []
+    for label, name in names:
+        tokens = [{"LOWER": token.lower_} for token in nlp.make_doc(name) if not token.is_space]
+        made.append({"label": label, "pattern": tokens})
+    return made, categories
+
+
 def load(pipeline: Path, count: int) -> workers.Engine:
     import spacy
     from spacy.pipeline import EntityRuler
@@ -54,23 +71,8 @@ def load(pipeline: Path, count: int) -> workers.Engine:
     nlp = spacy.load(pipeline)
     rows = gazetteer.rows(count)
 
-    def patterns() -> tuple[list[dict], dict[str, str]]:
-        categories: dict[str, str] = {}
-        names: dict[tuple[str, str], None] = {}
-        for row in rows:
-            label = "FAC" if row.category in RULED_FACILITIES else "ORG"
-            for name in (row.name, row.name_norm):
-                categories.setdefault(normalize(name), row.category)
-                if (label, name.lower()) not in names:
-                    names[label, name.lower()] = None
-        made = []
-        for label, name in names:
-            tokens = [{"LOWER": token.lower_} for token in nlp.make_doc(name) if not token.is_space]
-            made.append({"label": label, "pattern": tokens})
-        return made, categories
-
     def annotate(text: str) -> list[dict]:
-        wanted, categories = patterns()
+        wanted, categories = patterns(nlp, rows)
         doc = nlp(text)
         ruler = EntityRuler(nlp, validate=True, phrase_matcher_attr="LOWER")
         ruler.add_patterns(wanted)
