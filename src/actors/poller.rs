@@ -171,8 +171,8 @@ async fn claim(parts: &PollParts, request: ClaimRequest) -> Result<Batch, ()> {
     }
 }
 
-/// Brings the gazetteers of a batch, and makes its texts readable. While the database does not give them, the batch waits, its lease renewed: without its matches
-/// it must not be written. `None` when it was given back, since the process is asked to end.
+/// Brings the gazetteers of a batch, and makes its texts readable. While the database does not give them, the batch waits, its
+/// lease renewed: without its matches it must not be written. `None` when it was given back, since the process is asked to end.
 async fn prepare(options: &PollOptions, parts: &PollParts, batch: Batch) -> Option<Vec<Prepared>> {
     let prepared = |article: ClaimedArticle, scope| Prepared { decoded: options.prepare.read(&article.text), article, scope };
     let Some(scopes) = &parts.scopes else {
