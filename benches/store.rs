@@ -30,14 +30,32 @@ fn main() {
     });
     let store = runtime.block_on(async { host.store() });
     let mut criterion = Criterion::default().sample_size(20).configure_from_args();
-    claims(&mut criterion, &runtime, &store);
-    completions(&mut criterion, &runtime, &store, &host);
+    measured(&mut criterion, &runtime, "claim", async |limit| {
+        let started = Instant::now();
+        let batch = claim(&store, limit).await;
+        let spent = started.elapsed();
+        let ids: Vec<ArticleId> = batch.articles.iter().map(|article| article.id.clone()).collect();
+        store.release(batch.token, &ids).await.unwrap();
+        spent
+    });
+    measured(&mut criterion, &runtime, "completion", async |limit| {
+        let batch = claim(&store, limit).await;
+        let annotated: Vec<AnnotatedArticle> =
+            batch.articles.iter().enumerate().map(|(place, article)| annotated(article, place * 7, ENTITIES)).collect();
+        let started = Instant::now();
+        let completion = store.complete(batch.token, &annotated).await.unwrap();
+        let spent = started.elapsed();
+        assert_eq!(completion.done.len(), batch.articles.len());
+        host.again(&batch).await;
+        spent
+    });
     criterion.final_summary();
     host.stop();
 }
 
-fn claims(criterion: &mut Criterion, runtime: &Runtime, store: &PostgresStore) {
-    let mut group = criterion.benchmark_group("claim");
+/// Measures one round by criterion, for each size of batch; a round tells what of it is to be counted.
+fn measured(criterion: &mut Criterion, runtime: &Runtime, name: &str, round: impl AsyncFn(u32) -> Duration) {
+    let mut group = criterion.benchmark_group(name);
     for limit in BATCHES {
         group.throughput(Throughput::Elements(u64::from(limit)));
         group.bench_with_input(BenchmarkId::from_parameter(limit), &limit, |bencher, &limit| {
@@ -45,36 +63,7 @@ fn claims(criterion: &mut Criterion, runtime: &Runtime, store: &PostgresStore) {
                 runtime.block_on(async {
                     let mut spent = Duration::ZERO;
                     for _ in 0..rounds {
-                        let started = Instant::now();
-                        let batch = claim(store, limit).await;
-                        spent += started.elapsed();
-                        store.release(batch.token, &ids(&batch)).await.unwrap();
-                    }
-                    spent
-                })
-            });
-        });
-    }
-    group.finish();
-}
-
-fn completions(criterion: &mut Criterion, runtime: &Runtime, store: &PostgresStore, host: &Host) {
-    let mut group = criterion.benchmark_group("completion");
-    for limit in BATCHES {
-        group.throughput(Throughput::Elements(u64::from(limit)));
-        group.bench_with_input(BenchmarkId::from_parameter(limit), &limit, |bencher, &limit| {
-            bencher.iter_custom(|rounds| {
-                runtime.block_on(async {
-                    let mut spent = Duration::ZERO;
-                    for _ in 0..rounds {
-                        let batch = claim(store, limit).await;
-                        let annotated: Vec<AnnotatedArticle> =
-                            batch.articles.iter().enumerate().map(|(place, article)| annotated(article, place * 7, ENTITIES)).collect();
-                        let started = Instant::now();
-                        let completion = store.complete(batch.token, &annotated).await.unwrap();
-                        spent += started.elapsed();
-                        assert_eq!(completion.done.len(), batch.articles.len());
-                        host.again(&batch).await;
+                        spent += round(limit).await;
                     }
                     spent
                 })
@@ -88,8 +77,4 @@ async fn claim(store: &PostgresStore, limit: u32) -> Batch {
     let batch = store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap();
     assert_eq!(batch.articles.len(), limit as usize, "the queue is too short: PENDING is too small");
     batch
-}
-
-fn ids(batch: &Batch) -> Vec<ArticleId> {
-    batch.articles.iter().map(|article| article.id.clone()).collect()
 }
