@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
+.PHONY: help setup build demo clean-demo test lint chaos rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -26,7 +26,13 @@ lint: setup ## formatting and clippy, warnings are errors
 
 # Optimised: the kernels of the int8 network take minutes a text without inlining.
 test: setup rules ## every test, on a real PostgreSQL and the real model
-	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --release --locked --lib --bins --tests --examples; else cargo test --release --locked --lib --bins --tests --examples --no-fail-fast; fi
+	cargo build --release --locked --bins --examples
+	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --release --locked --lib --bins --tests; else cargo test --release --locked --lib --bins --tests --no-fail-fast; fi
+
+# CHAOS_SEED in the environment of `make test` gives its short form a seed too.
+chaos: setup ## kill, cut, stop and fill up everything for long, count what was lost: MINUTES=10 ARTICLES=20000 PROCESSES=3 SEED=n
+	cargo build --release --locked --bin nerd --example faulty_nerd
+	CHAOS_MINUTES=$(or $(MINUTES),10) CHAOS_ARTICLES=$(or $(ARTICLES),20000) CHAOS_PROCESSES=$(or $(PROCESSES),3) CHAOS_SEED=$(SEED) cargo test --release --locked --test chaos every_article -- --nocapture
 
 rules: ## check the alerts and run their tests (brings promtool)
 	@deploy/setup/prometheus.sh rules

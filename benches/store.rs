@@ -31,15 +31,12 @@ fn main() {
     let store = runtime.block_on(async { host.store() });
     let mut criterion = Criterion::default().sample_size(20).configure_from_args();
     measured(&mut criterion, &runtime, "claim", async |limit| {
-        let started = Instant::now();
-        let batch = claim(&store, limit).await;
-        let spent = started.elapsed();
-        let ids: Vec<ArticleId> = batch.articles.iter().map(|article| article.id.clone()).collect();
-        store.release(batch.token, &ids).await.unwrap();
+        let (batch, spent) = claim(&store, limit).await;
+        release(&store, &batch).await;
         spent
     });
     measured(&mut criterion, &runtime, "completion", async |limit| {
-        let batch = claim(&store, limit).await;
+        let (batch, _) = claim(&store, limit).await;
         let annotated: Vec<AnnotatedArticle> =
             batch.articles.iter().enumerate().map(|(place, article)| annotated(article, place * 7, ENTITIES)).collect();
         let started = Instant::now();
@@ -73,8 +70,22 @@ fn measured(criterion: &mut Criterion, runtime: &Runtime, name: &str, round: imp
     group.finish();
 }
 
-async fn claim(store: &PostgresStore, limit: u32) -> Batch {
-    let batch = store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap();
-    assert_eq!(batch.articles.len(), limit as usize, "the queue is too short: PENDING is too small");
-    batch
+/// A whole batch and the seconds of its claim: one that is shorter (a small source had its turn, or the texts are very long) is
+/// given back and not counted.
+async fn claim(store: &PostgresStore, limit: u32) -> (Batch, Duration) {
+    for _ in 0..16 {
+        let started = Instant::now();
+        let batch = store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap();
+        let spent = started.elapsed();
+        if batch.articles.len() == limit as usize {
+            return (batch, spent);
+        }
+        release(store, &batch).await;
+    }
+    panic!("no claim of {limit} articles in 16: PENDING is too small");
+}
+
+async fn release(store: &PostgresStore, batch: &Batch) {
+    let ids: Vec<ArticleId> = batch.articles.iter().map(|article| article.id.clone()).collect();
+    store.release(batch.token, &ids).await.unwrap();
 }

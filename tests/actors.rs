@@ -9,6 +9,7 @@ use nerd::actors::fatal::{Cause, Fatal, FatalError};
 use nerd::actors::health::Health;
 use nerd::actors::in_flight::Ledger;
 use nerd::actors::keeper::{Keeper, KeeperOptions, KeeperParts};
+use nerd::actors::memory_guard::{Figures, MemoryGuard};
 use nerd::actors::messages::{Abandon, Drain};
 use nerd::actors::permits::Permits;
 use nerd::actors::poller::{PollOptions, PollParts, Poller, Span};
@@ -46,11 +47,12 @@ struct Setting {
     own_threads: bool,
     batch_articles: u32,
     reuse: bool,
+    memory: Figures,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { workers: 2, restart_limit: 60, own_threads: false, batch_articles: 8, reuse: false }
+        Self { workers: 2, restart_limit: 60, own_threads: false, batch_articles: 8, reuse: false, memory: Arc::new(|| None) }
     }
 }
 
@@ -132,6 +134,7 @@ impl Rig {
                 store: dyn_store,
                 supervisor: supervisor.clone().recipient(),
                 permits: permits.clone(),
+                memory: MemoryGuard::new(setting.memory, health.clone(), metrics.clone()),
                 scopes: Some(Arc::new(Scopes::new(
                     ScopeOptions { memory_bytes: 1 << 20, refresh: Duration::from_secs(60), compat: Compat::Mended },
                     store.clone(),
@@ -377,6 +380,20 @@ async fn a_database_that_goes_away_stops_the_claims_and_loses_nothing() {
 }
 
 #[actix::test]
+async fn while_memory_is_tight_articles_come_one_at_a_time() {
+    let articles = many(12);
+    let rig = Rig::start(&borrowed(&articles), Setting { memory: Arc::new(|| Some((99, 100))), ..Setting::default() });
+    rig.until("all done", |rig| {
+        assert!(rig.ledger.articles() <= 1);
+        rig.store.done_count() == 12
+    })
+    .await;
+    assert_eq!(rig.factory.calls.load(Ordering::SeqCst), 12);
+    let readiness = rig.health.readiness();
+    assert!(readiness.ready && readiness.memory.is_some_and(|told| told.contains("one at a time")));
+}
+
+#[actix::test]
 async fn leases_outlive_long_work_by_heartbeat() {
     let rig = Rig::start(&[("a", "Ann spoke")], Setting::default());
     rig.until("done", |rig| rig.store.done_count() == 1).await;
@@ -402,8 +419,7 @@ async fn draining_stops_the_claims_and_settles_what_is_in_flight() {
 /// Real threads, since a stalled one blocks: the paused clock runs ahead to the stall's limit while it waits.
 #[actix::test]
 async fn a_stalled_thread_is_given_up_and_replaced() {
-    let mut rig =
-        Rig::start(&[("bad", "[[stall]]")], Setting { workers: 1, own_threads: true, restart_limit: 60, batch_articles: 1, reuse: false });
+    let mut rig = Rig::start(&[("bad", "[[stall]]")], Setting { workers: 1, own_threads: true, batch_articles: 1, ..Setting::default() });
     rig.until("given up", |rig| rig.metric("nerd_worker_failures_total{kind=\"timeout\"}") >= 1.0).await;
     let fault = rig.faults.recv().await.unwrap();
     assert_eq!(fault.cause, Cause::Stalled);

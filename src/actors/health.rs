@@ -44,6 +44,7 @@ struct State {
     draining: bool,
     first_fault: Option<String>,
     last_fault: Option<String>,
+    memory: Option<String>,
 }
 
 /// The health of one process.
@@ -67,6 +68,8 @@ pub struct Readiness {
     /// The first fault of this process's life, and the last.
     pub first_fault: Option<String>,
     pub last_fault: Option<String>,
+    /// That memory is tight, with the figures; the process works on, slowly.
+    pub memory: Option<String>,
 }
 
 impl Default for Health {
@@ -125,6 +128,11 @@ impl Health {
         self.state().draining = true;
     }
 
+    /// What to say of memory while it is tight.
+    pub fn memory(&self, told: Option<String>) {
+        self.state().memory = told;
+    }
+
     pub fn fault(&self, message: String) {
         let mut state = self.state();
         state.first_fault.get_or_insert_with(|| message.clone());
@@ -170,6 +178,7 @@ impl Health {
             draining: state.draining,
             first_fault: state.first_fault.clone(),
             last_fault: state.last_fault.clone(),
+            memory: state.memory.clone(),
         }
     }
 

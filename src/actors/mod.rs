@@ -21,6 +21,7 @@ pub mod in_flight;
 pub mod job;
 pub mod keeper;
 pub mod matcher;
+pub mod memory_guard;
 pub mod messages;
 pub mod outcome;
 pub mod permits;

@@ -13,6 +13,7 @@ use super::fatal::{DeathWatch, Fatal};
 use super::health::{Health, STAMP_EVERY, Watched};
 use super::in_flight::{InFlight, Ledger};
 use super::job::Prepared;
+use super::memory_guard::MemoryGuard;
 use super::messages::Assign;
 use super::outcome::Outcomes;
 use super::permits::Permits;
@@ -53,6 +54,7 @@ pub struct PollParts {
     pub store: Arc<dyn ArticleStore>,
     pub supervisor: Recipient<Assign>,
     pub permits: Arc<Permits>,
+    pub memory: MemoryGuard,
     /// `None`: articles are not matched with a gazetteer.
     pub scopes: Option<Arc<Scopes>>,
     pub ledger: Arc<Ledger>,
@@ -111,7 +113,17 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
             () = parts.stop.cancelled() => return,
             permit = parts.permits.acquire() => permit,
         };
-        let request = ClaimRequest { limit: options.batch_articles.min(left), lease: options.lease, source: options.source.clone() };
+        let tight = parts.memory.is_tight();
+        if tight && parts.ledger.articles() > 0 {
+            drop(permit);
+            tokio::select! {
+                () = parts.stop.cancelled() => return,
+                () = parts.ledger.settled() => {}
+            }
+            continue;
+        }
+        let most = if tight { 1 } else { options.batch_articles };
+        let request = ClaimRequest { limit: most.min(left), lease: options.lease, source: options.source.clone() };
         let pause = match claim(parts, request).await {
             Ok(batch) if batch.articles.is_empty() => {
                 failed = 0;

@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::signals::Signals;
 use super::{End, Progress, Task, host};
 use crate::actors::fatal::{Fatal, FatalError};
 use crate::actors::health::Health;
 use crate::actors::in_flight::Ledger;
 use crate::actors::keeper::{Keeper, KeeperOptions, KeeperParts, PoolFigures};
+use crate::actors::memory_guard::{Figures, MemoryGuard};
 use crate::actors::messages::{Abandon, Drain};
 use crate::actors::permits::Permits;
 use crate::actors::poller::{PollOptions, PollParts, Poller, Span};
@@ -23,6 +24,7 @@ use crate::actors::supervisor::{Identity, PoolOptions, PoolParts, PoolSupervisor
 use crate::actors::writer::{Writer, WriterParts};
 use crate::backoff::Backoff;
 use crate::engine::EngineFactory;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::store::postgres::{PostgresStore, StoreOptions, migrate};
@@ -146,10 +148,9 @@ impl Daemon {
         settings: &Settings,
         task: Task,
         options: StoreOptions,
+        mut signals: Signals,
         mut faults: mpsc::UnboundedReceiver<FatalError>,
     ) -> Result<End, String> {
-        let signals = |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
-        let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
         let opening = self.open(settings, &task, &options);
         tokio::pin!(opening);
         let mut open = false;
@@ -165,8 +166,7 @@ impl Daemon {
                     self.drain(Duration::ZERO).await;
                     return Ok(End::Fatal(error));
                 }
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = signals.next() => break,
                 () = self.finished.cancelled() => break,
                 _ = reports.tick(), if task.watch.is_some() => self.report(&task).await,
             }
@@ -183,8 +183,7 @@ impl Daemon {
         loop {
             tokio::select! {
                 end = &mut draining => return Ok(end),
-                _ = terminate.recv() => return Ok(End::Forced),
-                _ = interrupt.recv() => return Ok(End::Forced),
+                () = signals.next() => return Ok(End::Forced),
                 Some(error) = faults.recv() => return Ok(End::Fatal(error)),
                 _ = reports.tick(), if task.watch.is_some() => self.report(&task).await,
             }
@@ -226,6 +225,7 @@ impl Daemon {
                 store: self.store.clone(),
                 supervisor: self.supervisor.clone().recipient(),
                 permits: self.permits.clone(),
+                memory: MemoryGuard::new(memory_figures(settings), self.health.clone(), self.metrics.clone()),
                 scopes: self.scopes.clone(),
                 ledger: self.ledger.clone(),
                 health: self.health.clone(),
@@ -306,5 +306,16 @@ impl Daemon {
             words: read(&tally.words),
             rows: read(&tally.entities),
         }
+    }
+}
+
+/// The limit that was configured against what the process holds, or that of its control group against what that holds.
+fn memory_figures(settings: &Settings) -> Figures {
+    match settings.supervision.memory_limit {
+        0 => Arc::new(|| {
+            let group = memory::control_group();
+            group.working_set.zip(group.limit)
+        }),
+        limit => Arc::new(move || Some((memory::resident_bytes(), limit))),
     }
 }

@@ -2,6 +2,7 @@
 
 mod daemon;
 mod service;
+mod signals;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::store::postgres::{PostgresStore, StoreOptions, Target};
 use crate::store::{Claimant, RetryPolicy, StoreError};
 use crate::{http, memory};
 use daemon::Daemon;
+use signals::Signals;
 
 /// What the process is asked to do.
 #[derive(Clone, Debug)]
@@ -29,7 +31,12 @@ pub struct Task {
     pub span: Span,
     /// Told now and then how far a batch job is.
     pub watch: Option<fn(&Progress)>,
+    pub engines: Engines,
 }
+
+/// What is done to the factory of the engines before the workers get it. The program itself leaves it as it is; a program of the
+/// tests puts engines in that fail.
+pub type Engines = fn(Arc<dyn EngineFactory>) -> Arc<dyn EngineFactory>;
 
 /// How far a batch job is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -148,6 +155,7 @@ pub async fn run(settings: &Settings, task: Task) -> End {
 }
 
 async fn start(settings: &Settings, task: Task) -> Result<End, String> {
+    let mut signals = Signals::receive()?;
     let place = Target::parse(settings.database.url.reveal())?.place();
     let described = TransformerFactory::describe(&engine_options(settings)).map_err(|error| error.to_string())?;
     let (metrics, health) = (Metrics::new(), Arc::new(Health::default()));
@@ -163,18 +171,20 @@ async fn start(settings: &Settings, task: Task) -> Result<End, String> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %boot_id, database = place, workers = workers(settings), "nerd starts");
 
     let (loading, weights_metrics) = (settings.clone(), metrics.clone());
-    let factory = tokio::task::spawn_blocking(move || load_weights(&loading, &weights_metrics))
-        .await
-        .map_err(|error| format!("reading the weights panicked: {error}"))?
-        .map_err(|error| error.to_string())?;
+    let reading = tokio::task::spawn_blocking(move || load_weights(&loading, &weights_metrics));
+    let factory = tokio::select! {
+        factory = reading => factory.map_err(|error| format!("reading the weights panicked: {error}"))?.map_err(|error| error.to_string())?,
+        // Nothing is claimed yet.
+        () = signals.next() => return Ok(End::Clean(Progress::default())),
+    };
     health.model(&factory.model().name);
     let options = store_options(settings, Some(factory.model()));
     let claimant = Claimant { boot_id, host: host() };
     let store = Arc::new(PostgresStore::new(&options, claimant).map_err(|error| error.to_string())?);
-    let factory = with_memory(settings, factory);
+    let factory = (task.engines)(with_memory(settings, factory));
     let (fatal, faults) = Fatal::channel();
     let daemon = Daemon::wire(settings, &task, boot_id, factory, store, metrics, health, fatal);
-    daemon.attend(settings, task, options, faults).await
+    daemon.attend(settings, task, options, signals, faults).await
 }
 
 /// The end in one log line.

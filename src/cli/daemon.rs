@@ -10,22 +10,22 @@ use super::arguments::Extract;
 use super::{CONFIGURATION, FAILED};
 use crate::actors::fatal::Cause;
 use crate::actors::poller::Span;
-use crate::app::{self, End, Progress, Task};
+use crate::app::{self, End, Engines, Progress, Task};
 use crate::settings::Settings;
 
-pub fn run(settings: &Settings) -> u8 {
-    let end = run_to_end(settings, Task { command: "run", span: Span::Endless, watch: None });
+pub fn run(settings: &Settings, engines: Engines) -> u8 {
+    let end = run_to_end(settings, Task { command: "run", span: Span::Endless, watch: None, engines });
     exit_code(&end)
 }
 
-pub fn extract(settings: &Settings, options: &Extract) -> u8 {
+pub fn extract(settings: &Settings, options: &Extract, engines: Engines) -> u8 {
     let mut settings = settings.clone();
     // A job beside a running daemon must not want its port.
     settings.http.address = None;
     if let Some(source) = &options.source {
         settings.claim.source.clone_from(source);
     }
-    let task = Task { command: "extract", span: Span::Once { limit: options.limit }, watch: Some(show) };
+    let task = Task { command: "extract", span: Span::Once { limit: options.limit }, watch: Some(show), engines };
     let started = Instant::now();
     let end = run_to_end(&settings, task);
     if let (Some(bar), true) = (BAR.get(), std::io::stderr().is_terminal()) {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+use crate::app::Engines;
 use crate::settings::{Effective, Settings, SettingsError, Sources, resolve};
 use arguments::{Arguments, Command};
 
@@ -23,6 +24,11 @@ const DEFAULT_FILE: &str = "config/nerd.toml";
 
 /// Parses the command line and does what it says; returns the exit code.
 pub fn main() -> anyhow::Result<u8> {
+    main_with(|factory| factory)
+}
+
+/// The same with other engines in the daemon: how tests bring the faults of native code into the real program.
+pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
     let arguments = Arguments::parse();
     let (settings, effective) = match settings(&arguments) {
         Ok(resolved) => resolved,
@@ -33,8 +39,8 @@ pub fn main() -> anyhow::Result<u8> {
     };
     crate::logging::start(&settings.log);
     match arguments.command {
-        Command::Run => Ok(daemon::run(&settings)),
-        Command::Extract(options) => Ok(daemon::extract(&settings, &options)),
+        Command::Run => Ok(daemon::run(&settings, engines)),
+        Command::Extract(options) => Ok(daemon::extract(&settings, &options, engines)),
         Command::Annotate(options) => annotate::annotate(&settings, &options),
         Command::Migrate(options) => operate::migrate(&settings, &options),
         Command::Parity(options) => parity::parity(&settings, &options),

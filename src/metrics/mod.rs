@@ -99,6 +99,10 @@ impl Metrics {
         self.gauge(&table::READY, &[]).set(f64::from(u8::from(ready)));
     }
 
+    pub fn memory_tight(&self, tight: bool) {
+        self.gauge(&table::MEMORY_TIGHT, &[]).set(f64::from(u8::from(tight)));
+    }
+
     /// Workers by state, in the order of [`table::WORKER_STATES`].
     pub fn workers(&self, counts: [u64; 5]) {
         for (state, count) in table::WORKER_STATES.iter().zip(counts) {

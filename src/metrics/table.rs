@@ -84,6 +84,8 @@ pub const PROCESS_STARTS_24H: Definition = define(
 );
 pub const READY: Definition =
     define("nerd_ready", Kind::Gauge, &[], "1 while the process can work: what /readyz answers, where the reasons are; else 0.");
+pub const MEMORY_TIGHT: Definition =
+    define("nerd_memory_tight", Kind::Gauge, &[], "1 while memory is nearly used up and articles are claimed one at a time; else 0.");
 pub const WORKERS: Definition = define("nerd_workers", Kind::Gauge, &[label("state", WORKER_STATES)], "Workers of the pool by state.");
 pub const WORKER_FAILURES: Definition = define(
     "nerd_worker_failures_total",
@@ -224,6 +226,7 @@ pub const ALL: &[Definition] = &[
     MODEL_LOADS_24H,
     PROCESS_STARTS_24H,
     READY,
+    MEMORY_TIGHT,
     WORKERS,
     WORKER_FAILURES,
     ARTICLES_TOTAL,

@@ -128,6 +128,8 @@ pub struct Supervision {
     pub backoff_base: Duration,
     pub backoff_max: Duration,
     pub stall_timeout: Duration,
+    /// Bytes that the process may hold; 0: what its control group grants.
+    pub memory_limit: u64,
 }
 
 /// How a text is prepared before it is read.

@@ -1,12 +1,17 @@
 //! The real binary as a child of the test: its port read from its log, killed when the test ends.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nerd"));
+    program(Path::new(env!("CARGO_BIN_EXE_nerd")))
+}
+
+/// A program without a setting of the machine's.
+pub fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     for (name, _) in std::env::vars() {
         if name.starts_with("NERD_") || name == "DATABASE_URL" {
@@ -31,11 +36,16 @@ pub struct Daemon {
 
 impl Daemon {
     pub fn start(url: &str, arguments: &[&str]) -> Self {
+        Self::of(binary(), url, &[&["--precision", "f32"], arguments].concat())
+    }
+
+    /// As another program or with a precision of its own.
+    pub fn of(mut command: Command, url: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
-        let child = binary()
+        let child = command
             .env("DATABASE_URL", url)
-            .args(["run", "--set", "http.address=127.0.0.1:0", "--precision", "f32"])
+            .args(["run", "--set", "http.address=127.0.0.1:0"])
             .args(arguments)
             .stderr(File::create(&log).unwrap())
             .stdout(Stdio::null())

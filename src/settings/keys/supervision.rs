@@ -1,7 +1,7 @@
 //! The keys of supervision: how often a worker may fail, and what happens then.
 
 use super::{DAY, HOUR, INSTANT, Key, SECOND, Shape, key};
-use crate::settings::values::{duration, whole};
+use crate::settings::values::{duration, size, whole};
 
 pub(super) const KEYS: &[Key] = &[
     key(
@@ -39,6 +39,16 @@ pub(super) const KEYS: &[Key] = &[
         "a worker without any progress for this long is given up and replaced",
         |s, v| {
             s.supervision.stall_timeout = duration(v, INSTANT, DAY)?;
+            Ok(())
+        },
+    ),
+    key(
+        "supervision.memory_limit",
+        "0",
+        Shape::Size,
+        "memory that the process may hold; near it, articles are claimed one at a time; 0: what its control group grants",
+        |s, v| {
+            s.supervision.memory_limit = size(v, 1 << 44)?;
             Ok(())
         },
     ),

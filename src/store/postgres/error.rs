@@ -20,12 +20,14 @@ impl From<tokio_postgres::Error> for StoreError {
             SqlState::QUERY_CANCELED | SqlState::LOCK_NOT_AVAILABLE | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => {
                 transient("timeout", message)
             }
-            SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => transient("serialization", message),
             SqlState::READ_ONLY_SQL_TRANSACTION => transient("connect", format!("the server is read-only (a standby?): {message}")),
             SqlState::INSUFFICIENT_PRIVILEGE => permanent("permission", message),
             _ => match &state.code()[..2] {
-                // Connection exceptions, operator intervention (shutdown, crash, starting up), insufficient resources.
-                "08" | "57" | "53" => transient("connect", message),
+                // Serialization failures, deadlocks; objects in use.
+                "40" | "55" => transient("serialization", message),
+                // Connection exceptions, operator intervention (shutdown, crash, starting up), insufficient resources (a full
+                // disk among them), errors of the server's own system.
+                "08" | "57" | "53" | "58" => transient("connect", message),
                 "28" => permanent("permission", message),
                 "3D" => permanent("connect", message),
                 "23" => permanent("constraint", message),

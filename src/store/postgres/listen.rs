@@ -35,20 +35,18 @@ impl PostgresStore {
 
     async fn listen_once(&self, bell: &Notify, failures: &mut u32) -> Result<(), StoreError> {
         let tls = connector(&self.target).map_err(|message| super::error::permanent("connect", message))?;
-        let (client, mut connection) = self.target.config.connect(tls).await?;
+        let connecting = timeout(PING, self.target.config.connect(tls)).await;
+        let (client, mut connection) = connecting.map_err(|_| silent())??;
         let messages = stream::poll_fn(move |context| connection.poll_message(context));
         tokio::pin!(messages);
         let pinger = async {
             self.round_trips.count();
-            client.batch_execute("LISTEN nerd_jobs").await?;
+            timeout(PING, client.batch_execute("LISTEN nerd_jobs")).await.map_err(|_| silent())??;
             bell.notify_one();
             loop {
                 tokio::time::sleep(PING).await;
                 self.round_trips.count();
-                match timeout(PING, client.simple_query("SELECT 1")).await {
-                    Ok(answer) => drop(answer?),
-                    Err(_) => return Err(super::error::transient("timeout", "the listening connection does not answer")),
-                }
+                timeout(PING, client.simple_query("SELECT 1")).await.map_err(|_| silent())??;
             }
         };
         tokio::pin!(pinger);
@@ -67,4 +65,8 @@ impl PostgresStore {
             }
         }
     }
+}
+
+fn silent() -> StoreError {
+    super::error::transient("timeout", "the listening connection does not answer")
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use refinery::Runner;
 use tokio_postgres::Client;
 
-use super::error::permanent;
+use super::error::{permanent, transient};
 use super::sql::{fill, quoted};
 use super::tls::connector;
 use super::{StoreOptions, target};
@@ -103,7 +103,10 @@ fn host_table_parts() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// Looks at the schema's version without changing anything.
 pub async fn schema_state(options: &StoreOptions) -> Result<SchemaState, StoreError> {
-    state_of(&connect(options).await?).await
+    let patience = options.statement_timeout + options.connect_timeout;
+    tokio::time::timeout(patience, async { state_of(&connect(options).await?).await })
+        .await
+        .unwrap_or_else(|_| Err(transient("timeout", "the server does not answer")))
 }
 
 /// A state that the daemon cannot work with, as the error to stop with.
@@ -144,7 +147,9 @@ async fn state_of(client: &Client) -> Result<SchemaState, StoreError> {
 async fn connect(options: &StoreOptions) -> Result<Client, StoreError> {
     let target = target(options, &[])?;
     let connector = connector(&target).map_err(|message| permanent("connect", message))?;
-    let (client, connection) = target.config.connect(connector).await?;
+    let (client, connection) = tokio::time::timeout(options.connect_timeout, target.config.connect(connector))
+        .await
+        .map_err(|_| transient("timeout", "no connection to the server in time"))??;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "the migration's connection ended");

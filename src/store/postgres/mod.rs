@@ -74,6 +74,8 @@ pub struct PostgresStore {
     front: Mutex<Front>,
     turns: Mutex<Turns>,
     round_trips: RoundTrips,
+    /// See [`Session`].
+    patience: Duration,
 }
 
 impl PostgresStore {
@@ -115,6 +117,7 @@ impl PostgresStore {
             front: Mutex::default(),
             turns: Mutex::default(),
             round_trips: RoundTrips::default(),
+            patience: options.statement_timeout + options.connect_timeout,
         })
     }
 
@@ -140,7 +143,7 @@ impl PostgresStore {
     }
 
     async fn session(&self) -> Result<Session<'_>, StoreError> {
-        Ok(Session::new(self.pool.get().await?, &self.round_trips))
+        Ok(Session::new(self.pool.get().await?, &self.round_trips, self.patience))
     }
 }
 
