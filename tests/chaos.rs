@@ -190,7 +190,9 @@ async fn every_article_exactly_once_whatever_dies() {
         if done != last {
             (last, since) = (done, Instant::now());
         }
-        assert!(since.elapsed() < WEDGED, "nothing more is committed, and articles wait (seed {seed})");
+        if since.elapsed() > WEDGED {
+            panic!("seed {seed}: nothing more is committed, and articles wait\n{}\n{}", queue(&client).await, fleet.logs().await);
+        }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     fleet.check_weights().await;
@@ -220,6 +222,16 @@ async fn every_article_exactly_once_whatever_dies() {
     assert!(lost.is_empty() && strange.is_empty(), "seed {seed}: lost {:?}\nstrange {:?}", first(&lost), first(&strange));
     assert_eq!(count(&client, "nerd.leases").await, 0, "seed {seed}: leases left");
     assert_eq!(count(&client, "articles").await, crawler.count() as i64);
+}
+
+/// What still waits, and why it might, for whoever must find out.
+async fn queue(client: &Client) -> String {
+    let sql = "SELECT to_jsonb(j)::text FROM nerd.jobs j ORDER BY run_at LIMIT 10";
+    let jobs: Vec<String> = client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let sql = "SELECT to_jsonb(l)::text || ' at ' || now() FROM nerd.leases l LIMIT 10";
+    let leases: Vec<String> = client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let (jobs_in_all, articles) = (count(client, "nerd.jobs").await, count(client, "articles").await);
+    format!("{articles} articles, {jobs_in_all} jobs\n{}\n{}", jobs.join("\n"), leases.join("\n"))
 }
 
 fn first(rows: &[String]) -> &[String] {

@@ -176,10 +176,23 @@ impl Fleet {
         }
     }
 
-    fn wrong(&self, what: String, daemon: &Daemon) {
-        let log = daemon.log();
-        let tail: Vec<&str> = log.lines().rev().take(15).collect();
-        let tail: String = tail.iter().rev().map(|line| format!("    {line}\n")).collect();
-        self.ends.wrong.lock().unwrap().push(format!("{what}\n{tail}"));
+    /// The end of every log, and what each process says of itself.
+    pub async fn logs(&self) -> String {
+        let mut all = String::new();
+        for place in &self.places {
+            let place = place.lock().await;
+            let ready = place.get("/readyz").map_or_else(|| "does not answer".to_owned(), |(_, body)| body);
+            all += &format!("process {}: {ready}\n{}", place.child.id(), tail(&place.log()));
+        }
+        all
     }
+
+    fn wrong(&self, what: String, daemon: &Daemon) {
+        self.ends.wrong.lock().unwrap().push(format!("{what}\n{}", tail(&daemon.log())));
+    }
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().rev().take(15).collect();
+    lines.iter().rev().map(|line| format!("    {line}\n")).collect()
 }

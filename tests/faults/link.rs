@@ -90,6 +90,9 @@ async fn carry(client: TcpStream, server: SocketAddr, mut orders: Orders) {
     let Ok(server) = TcpStream::connect(server).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    // What was ordered before this connection is none of its own.
+    orders.cut.mark_unchanged();
+    orders.half_close.mark_unchanged();
     let (weather, mut half_close) = (orders.weather.clone(), orders.half_close.clone());
     let upward = pump(from_client, to_server, weather.clone());
     let downward = async {
