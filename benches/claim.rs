@@ -108,7 +108,7 @@ impl Bench {
             return;
         }
         let annotated: Vec<AnnotatedArticle> = batch.articles.iter().map(|article| annotated(article, 0, 1)).collect();
-        assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), ids.len());
+        assert_eq!(store.complete(batch.token, &queue::version(), &annotated).await.unwrap().done.len(), ids.len());
         self.host.again(batch).await;
     }
 

@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
         let annotated: Vec<AnnotatedArticle> =
             batch.articles.iter().enumerate().map(|(place, article)| annotated(article, (round * 64 + place) * 7, names)).collect();
         let started = Instant::now();
-        let completion = store.complete(batch.token, &annotated).await.unwrap();
+        let completion = store.complete(batch.token, &queue::version(), &annotated).await.unwrap();
         if round >= WARM_UP {
             durations.push(started.elapsed());
             articles += completion.done.len();

@@ -40,7 +40,7 @@ fn main() {
         let annotated: Vec<AnnotatedArticle> =
             batch.articles.iter().enumerate().map(|(place, article)| annotated(article, place * 7, ENTITIES)).collect();
         let started = Instant::now();
-        let completion = store.complete(batch.token, &annotated).await.unwrap();
+        let completion = store.complete(batch.token, &queue::version(), &annotated).await.unwrap();
         let spent = started.elapsed();
         assert_eq!(completion.done.len(), batch.articles.len());
         host.again(&batch).await;

@@ -72,7 +72,7 @@ impl Rig {
                 AnnotatedArticle { article, mentions, gazetteer: scope.map(|scope| scope.version().clone()) }
             })
             .collect();
-        assert_eq!(self.store.complete(batch.token, &annotated).await.unwrap().done.len(), annotated.len());
+        assert_eq!(self.store.complete(batch.token, support::version(), &annotated).await.unwrap().done.len(), annotated.len());
     }
 
     /// An article's rows in the order of the text, but for what every row has; the gazetteer's version apart.
@@ -303,7 +303,7 @@ async fn a_row_deleted_after_it_was_matched_is_no_match_and_no_error() {
     assert_eq!(mentions.len(), 1);
     rig.database.client.execute("DELETE FROM gazetteer", &[]).await.unwrap();
     let annotated = AnnotatedArticle { article: batch.articles[0].clone(), mentions, gazetteer: Some(scope.version().clone()) };
-    assert_eq!(rig.store.complete(batch.token, &[annotated]).await.unwrap().rows, 1);
+    assert_eq!(rig.store.complete(batch.token, support::version(), &[annotated]).await.unwrap().rows, 1);
     let expected =
         json!(["Boone Hospital", "boone hospital", "ORG", "institution", "healthcare", 1.0, null, null, null, place(0, 14, "gazetteer")]);
     assert_eq!(rig.rows("a").await, [expected]);

@@ -119,7 +119,7 @@ impl Rig {
         let prepared = Prepared { decoded: preparation.read(&article.text), article, scope };
         let entities = located(prepared.text(), &case.entities);
         let found = mentions(prepared.scope.as_deref(), prepared.text(), entities);
-        let completion = store.complete(batch.token, &[prepared.annotated(found)]).await.unwrap();
+        let completion = store.complete(batch.token, support::version(), &[prepared.annotated(found)]).await.unwrap();
         assert_eq!(completion.done.len(), 1);
         let sql = "SELECT id, entity_text, entity_norm, entity_label, osm_category, osm_subcategory, confidence, matched_gazetteer_id, match_score,
                 match_name, meta::text AS meta
@@ -426,7 +426,7 @@ async fn other_rows_and_columns_stay() {
             prepared.annotated(found)
         })
         .collect();
-    store.complete(batch.token, &annotated).await.unwrap();
+    store.complete(batch.token, support::version(), &annotated).await.unwrap();
     let found = database
         .client
         .query("SELECT article_id, extractor_version, entity_text, article_text_hash FROM article_entities ORDER BY 1, 2 NULLS LAST", &[])

@@ -80,39 +80,47 @@ async fn work(store: Arc<PostgresStore>, url: String) -> HashMap<ArticleId, u32>
         }
         let (first, second) = batch.articles.split_at(batch.articles.len() / 2);
         match drawn(0, 5) {
-            0 => count(store.complete(batch.token, &annotated(&batch.articles)).await),
+            0 => count(store.complete(batch.token, support::version(), &annotated(&batch.articles)).await),
             1 => {
                 let (one, other) = (annotated(first), annotated(second));
-                let (one, other) = tokio::join!(store.complete(batch.token, &one), store.complete(batch.token, &other));
+                let (one, other) = tokio::join!(
+                    store.complete(batch.token, support::version(), &one),
+                    store.complete(batch.token, support::version(), &other)
+                );
                 count(one);
                 count(other);
             }
             2 => {
                 let (completed, released) = (annotated(first), ids(second));
-                let (completed, released) = tokio::join!(store.complete(batch.token, &completed), store.release(batch.token, &released));
+                let (completed, released) =
+                    tokio::join!(store.complete(batch.token, support::version(), &completed), store.release(batch.token, &released));
                 count(completed);
                 released.unwrap();
             }
             3 => {
                 let (completed, all) = (annotated(first), support::reusable(&batch.articles));
-                let (completed, copied) = tokio::join!(store.complete(batch.token, &completed), store.reuse(batch.token, &all));
+                let (completed, copied) = tokio::join!(
+                    store.complete(batch.token, support::version(), &completed),
+                    store.reuse(batch.token, support::version(), &all)
+                );
                 count(completed);
                 count(copied);
-                count(store.complete(batch.token, &annotated(&batch.articles)).await);
+                count(store.complete(batch.token, support::version(), &annotated(&batch.articles)).await);
             }
             4 => {
                 let rejection = Rejection { article: batch.articles[0].clone(), error: "no".to_owned(), weight: 0 };
                 store.reject(batch.token, &[rejection]).await.unwrap();
-                count(store.complete(batch.token, &annotated(&batch.articles)).await);
+                count(store.complete(batch.token, support::version(), &annotated(&batch.articles)).await);
             }
             _ => {
                 client.execute(expire, &[&batch.token.0]).await.unwrap();
                 let (late, tokens) = (annotated(&batch.articles), [batch.token]);
-                let (late, swept, renewed) = tokio::join!(store.complete(batch.token, &late), store.sweep(), store.renew(&tokens, LEASE));
+                let (late, swept, renewed) =
+                    tokio::join!(store.complete(batch.token, support::version(), &late), store.sweep(), store.renew(&tokens, LEASE));
                 count(late);
                 swept.unwrap();
                 renewed.unwrap();
-                count(store.complete(batch.token, &annotated(&batch.articles)).await);
+                count(store.complete(batch.token, support::version(), &annotated(&batch.articles)).await);
             }
         }
     }
@@ -156,7 +164,7 @@ async fn a_completion_that_meets_the_sweep_loses() {
     sweeper.batch_execute("UPDATE nerd.leases SET leased_until = now() - interval '1 second'; BEGIN").await.unwrap();
     assert_eq!(sweeper.query_one(&store.statements().sweep, &[&1_000i32]).await.unwrap().get::<_, i64>("returned"), 3);
     let late = annotated(&batch.articles);
-    let (completion, ()) = tokio::join!(store.complete(batch.token, &late), async {
+    let (completion, ()) = tokio::join!(store.complete(batch.token, support::version(), &late), async {
         somebody_waits(&database).await;
         sweeper.batch_execute("COMMIT").await.unwrap();
     });
@@ -177,7 +185,7 @@ async fn a_sweep_that_meets_a_completion_passes_it_over() {
     completing.execute("SELECT 1 FROM nerd.leases WHERE token = $1 FOR UPDATE", &[&batch.token.0]).await.unwrap();
     assert_eq!(store.sweep().await.unwrap(), nerd::store::SweepOutcome::default());
     completing.batch_execute("COMMIT").await.unwrap();
-    assert_eq!(store.complete(batch.token, &annotated(&batch.articles)).await.unwrap().done.len(), 3);
+    assert_eq!(store.complete(batch.token, support::version(), &annotated(&batch.articles)).await.unwrap().done.len(), 3);
     assert_eq!(database.count("nerd.leases").await, 0);
 }
 
@@ -188,7 +196,7 @@ async fn settlements_that_meet_each_other_go_on_with_the_rest() {
     let store = database.store();
     // The oldest hundred are done; left are those that share their texts.
     let oldest = claim(&store, 100).await;
-    store.complete(oldest.token, &annotated(&oldest.articles)).await.unwrap();
+    store.complete(oldest.token, support::version(), &annotated(&oldest.articles)).await.unwrap();
     database.client.execute("DELETE FROM nerd.jobs WHERE substr(article_id, 2)::int > 100", &[]).await.unwrap();
     let other = connect(&database.url).await;
     let heartbeat = &store.statements().renew;
@@ -205,9 +213,9 @@ async fn settlements_that_meet_each_other_go_on_with_the_rest() {
             }
             let settling = async {
                 match kind {
-                    "complete" => store.complete(batch.token, &annotated(&batch.articles)).await.unwrap().done.len(),
+                    "complete" => store.complete(batch.token, support::version(), &annotated(&batch.articles)).await.unwrap().done.len(),
                     "release" => store.release(batch.token, &ids(&batch.articles)).await.unwrap() as usize,
-                    "reuse" => store.reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap().done.len(),
+                    "reuse" => store.reuse(batch.token, support::version(), &support::reusable(&batch.articles)).await.unwrap().done.len(),
                     _ => {
                         let rejections: Vec<Rejection> = batch
                             .articles
@@ -257,7 +265,7 @@ async fn a_job_deleted_meanwhile_is_lost_alone() {
     let store = database.store();
     let batch = claim(&store, 3).await;
     database.client.execute("DELETE FROM nerd.jobs WHERE article_id = $1", &[&batch.articles[1].id.as_str()]).await.unwrap();
-    let completion = store.complete(batch.token, &annotated(&batch.articles)).await.unwrap();
+    let completion = store.complete(batch.token, support::version(), &annotated(&batch.articles)).await.unwrap();
     assert_eq!((completion.done.len(), completion.lease_lost), (2, vec![batch.articles[1].id.clone()]));
     assert_eq!(database.count("article_entities").await, 2);
     assert_eq!(database.count("nerd.leases").await, 0);

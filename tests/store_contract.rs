@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nerd::domain::{AnnotatedArticle, ArticleId, Batch, ClaimedArticle, Entity, Rejection};
+use nerd::domain::{AnnotatedArticle, ArticleId, Batch, ClaimedArticle, Entity, ExtractorVersion, Rejection};
 use nerd::store::memory::MemoryStore;
 use nerd::store::{ArticleStore, ClaimRequest, LoadRecord};
 use support::database::{Database, policy};
@@ -71,14 +71,14 @@ impl Fixture {
     async fn complete_all(&self) {
         let batch = self.claim(10).await;
         let all: Vec<AnnotatedArticle> = batch.articles.iter().map(annotated).collect();
-        assert_eq!(self.store().complete(batch.token, &all).await.unwrap().done.len(), all.len());
+        assert_eq!(self.store().complete(batch.token, support::version(), &all).await.unwrap().done.len(), all.len());
     }
 
     /// Claims what there is, looks for twins, and says whose rows were copied.
     async fn reuse_all(&self) -> Vec<String> {
         let batch = self.claim(10).await;
         assert!(!batch.articles.is_empty());
-        let completion = self.store().reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap();
+        let completion = self.store().reuse(batch.token, support::version(), &support::reusable(&batch.articles)).await.unwrap();
         assert!(completion.lease_lost.is_empty());
         assert_eq!(completion.rows, completion.done.len() as u64, "each twin here has one row");
         let left = self.store().backlog().await.unwrap().leased;
@@ -145,7 +145,7 @@ async fn no_article_is_claimed_twice(f: &Fixture) {
 async fn completion_ends_the_job(f: &Fixture) {
     f.add("a").await;
     let batch = f.claim(5).await;
-    let completion = f.store().complete(batch.token, &[annotated(&batch.articles[0])]).await.unwrap();
+    let completion = f.store().complete(batch.token, support::version(), &[annotated(&batch.articles[0])]).await.unwrap();
     assert_eq!((completion.done.len(), completion.lease_lost.len(), completion.rows), (1, 0, 1));
     assert_eq!(f.store().backlog().await.unwrap().leased, 0);
     assert!(f.claim(5).await.articles.is_empty());
@@ -158,12 +158,12 @@ async fn a_late_writer_loses(f: &Fixture) {
     assert_eq!(f.store().sweep().await.unwrap().returned, 1);
     let new = f.claim(1).await;
     assert_eq!(new.articles.len(), 1);
-    let late = f.store().complete(old.token, &[annotated(&old.articles[0])]).await.unwrap();
+    let late = f.store().complete(old.token, support::version(), &[annotated(&old.articles[0])]).await.unwrap();
     assert_eq!((late.done.len(), late.lease_lost.len()), (0, 1));
     let late = f.store().reject(old.token, &[rejection(&old.articles[0], 1)]).await.unwrap();
     assert_eq!(late.lease_lost.len(), 1);
     assert_eq!(f.store().release(old.token, &[old.articles[0].id.clone()]).await.unwrap(), 0);
-    let completion = f.store().complete(new.token, &[annotated(&new.articles[0])]).await.unwrap();
+    let completion = f.store().complete(new.token, support::version(), &[annotated(&new.articles[0])]).await.unwrap();
     assert_eq!(completion.done.len(), 1);
 }
 
@@ -228,7 +228,7 @@ async fn crashes_lead_to_a_lone_try_then_to_quarantine(f: &Fixture) {
         let batch = f.claim(5).await;
         match batch.articles.first() {
             Some(article) if article.id != alone.articles[0].id => {
-                f.store().complete(batch.token, &[annotated(article)]).await.unwrap();
+                f.store().complete(batch.token, support::version(), &[annotated(article)]).await.unwrap();
             }
             _ => {}
         }
@@ -246,7 +246,7 @@ async fn a_renewed_lease_lives_on(f: &Fixture) {
     f.expire_leases().await;
     assert_eq!(f.store().renew(&[batch.token], Duration::from_secs(60)).await.unwrap(), 1);
     assert_eq!(f.store().sweep().await.unwrap().returned, 0);
-    assert_eq!(f.store().complete(batch.token, &[annotated(&batch.articles[0])]).await.unwrap().done.len(), 1);
+    assert_eq!(f.store().complete(batch.token, support::version(), &[annotated(&batch.articles[0])]).await.unwrap().done.len(), 1);
 }
 
 async fn only_the_source_asked_for(f: &Fixture) {
@@ -269,11 +269,23 @@ async fn the_same_text_gets_a_copy(f: &Fixture) {
     assert_eq!(f.reuse_all().await, ["d"]);
 }
 
+/// What another model wrote is neither copied nor replaced.
+async fn versions_stand_side_by_side(f: &Fixture) {
+    f.add_text("a", WIRE, Some("h")).await;
+    f.complete_all().await;
+    f.add_text("b", WIRE, Some("h")).await;
+    let (batch, newer) = (f.claim(10).await, ExtractorVersion::new("newer"));
+    assert!(f.store().reuse(batch.token, &newer, &support::reusable(&batch.articles)).await.unwrap().done.is_empty());
+    assert_eq!(f.store().complete(batch.token, &newer, &[annotated(&batch.articles[0])]).await.unwrap().done.len(), 1);
+    f.add_text("c", WIRE, Some("h")).await;
+    assert_eq!(f.reuse_all().await, ["c"], "the first version's own rows");
+}
+
 async fn nothing_found_is_copied_too(f: &Fixture) {
     f.add_text("a", WIRE, Some("h")).await;
     let batch = f.claim(1).await;
     let nothing = AnnotatedArticle { article: batch.articles[0].clone(), mentions: vec![], gazetteer: None };
-    f.store().complete(batch.token, &[nothing]).await.unwrap();
+    f.store().complete(batch.token, support::version(), &[nothing]).await.unwrap();
     f.add_text("b", WIRE, Some("h")).await;
     assert_eq!(f.reuse_all().await, ["b"]);
 }
@@ -320,11 +332,11 @@ async fn a_lost_lease_copies_nothing(f: &Fixture) {
     f.expire_leases().await;
     assert_eq!(f.store().sweep().await.unwrap().returned, 1);
     let new = f.claim(1).await;
-    let late = f.store().reuse(old.token, &support::reusable(&old.articles)).await.unwrap();
+    let late = f.store().reuse(old.token, support::version(), &support::reusable(&old.articles)).await.unwrap();
     assert_eq!((late.done.len(), late.rows), (0, 0));
-    assert_eq!(f.store().reuse(new.token, &support::reusable(&new.articles)).await.unwrap().done.len(), 1);
-    assert_eq!(f.store().reuse(new.token, &support::reusable(&new.articles)).await.unwrap().done.len(), 0, "once");
-    assert_eq!(f.store().complete(new.token, &[annotated(&new.articles[0])]).await.unwrap().lease_lost.len(), 1);
+    assert_eq!(f.store().reuse(new.token, support::version(), &support::reusable(&new.articles)).await.unwrap().done.len(), 1);
+    assert_eq!(f.store().reuse(new.token, support::version(), &support::reusable(&new.articles)).await.unwrap().done.len(), 0, "once");
+    assert_eq!(f.store().complete(new.token, support::version(), &[annotated(&new.articles[0])]).await.unwrap().lease_lost.len(), 1);
 }
 
 async fn loads_are_recorded(f: &Fixture) {
@@ -374,6 +386,7 @@ contract!(
     a_renewed_lease_lives_on,
     only_the_source_asked_for,
     the_same_text_gets_a_copy,
+    versions_stand_side_by_side,
     nothing_found_is_copied_too,
     hash_and_text_must_both_be_the_same,
     a_twin_whose_text_changed_is_none,

@@ -191,7 +191,7 @@ async fn claims_begin_behind_the_dead() {
     for _ in 0..5 {
         let batch = claim(&store, 400).await;
         assert_eq!(batch.articles.len(), 400);
-        store.complete(batch.token, &annotated(&batch)).await.unwrap();
+        store.complete(batch.token, support::version(), &annotated(&batch)).await.unwrap();
         last = batch.articles.last().map(|article| article.id.to_string());
     }
     let last = last.unwrap();
@@ -233,19 +233,19 @@ async fn no_lease_outlives_its_articles() {
     let database = filled(100, 100, Statistics::Good).await;
     let store = database.store();
     let whole = claim(&store, 10).await;
-    store.complete(whole.token, &annotated(&whole)).await.unwrap();
+    store.complete(whole.token, support::version(), &annotated(&whole)).await.unwrap();
     assert_eq!(database.count("nerd.leases").await, 0);
     let pieces = claim(&store, 10).await;
     let annotated = annotated(&pieces);
     let ids: Vec<_> = pieces.articles.iter().map(|article| article.id.clone()).collect();
-    store.complete(pieces.token, &annotated[..4]).await.unwrap();
+    store.complete(pieces.token, support::version(), &annotated[..4]).await.unwrap();
     let rejected = nerd::domain::Rejection { article: pieces.articles[4].clone(), error: "no".to_owned(), weight: 1 };
     store.reject(pieces.token, &[rejected]).await.unwrap();
     assert_eq!(database.count("nerd.leases").await, 1);
     assert_eq!(store.renew(&[pieces.token], Duration::from_secs(60)).await.unwrap(), 1);
     assert_eq!(store.release(pieces.token, &ids[5..]).await.unwrap(), 5);
     assert_eq!(database.count("nerd.leases").await, 0);
-    assert_eq!(store.complete(pieces.token, &annotated).await.unwrap().lease_lost.len(), 10);
+    assert_eq!(store.complete(pieces.token, support::version(), &annotated).await.unwrap().lease_lost.len(), 10);
 }
 
 /// Beyond the bound the gauge says that it estimates; the server's running count lags and leads a little.

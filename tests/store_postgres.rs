@@ -193,7 +193,7 @@ async fn rows_are_replaced_by_article_and_version() {
             gazetteer: None,
         })
         .collect();
-    let completion = store.complete(batch.token, &annotated).await.unwrap();
+    let completion = store.complete(batch.token, support::version(), &annotated).await.unwrap();
     assert_eq!((completion.done.len(), completion.rows), (2, 3));
     assert_eq!(database.count("article_entities WHERE article_id = 'a' AND extractor_version = 'spacy'").await, 1);
     assert_eq!(database.count("article_entities WHERE id = 'ours'").await, 0);
@@ -228,7 +228,7 @@ async fn an_article_deleted_meanwhile_is_a_permanent_error_of_its_batch() {
     let batch = claim(store.as_ref(), 10).await;
     database.client.batch_execute("DELETE FROM articles").await.unwrap();
     let annotated = AnnotatedArticle { article: batch.articles[0].clone(), mentions: vec![], gazetteer: None };
-    let error = store.complete(batch.token, &[annotated]).await.unwrap_err();
+    let error = store.complete(batch.token, support::version(), &[annotated]).await.unwrap_err();
     assert!(!error.is_transient() && error.kind() == "constraint", "{error:?}");
     assert_eq!(database.count("nerd.jobs WHERE state = 'leased'").await, 1, "rolled back");
 }

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use nerd::domain::{AnnotatedArticle, ArticleId, Batch, Entity, GazetteerMatch, GazetteerVersion, Mention, Origin};
+use nerd::domain::{AnnotatedArticle, ArticleId, Batch, Entity, ExtractorVersion, GazetteerMatch, GazetteerVersion, Mention, Origin};
 use nerd::store::{ArticleStore, ClaimRequest, Reusable};
 use support::database::{Database, connect};
 use uuid::Uuid;
@@ -38,13 +38,13 @@ async fn complete_all(store: &dyn ArticleStore) {
             gazetteer: None,
         })
         .collect();
-    assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), annotated.len());
+    assert_eq!(store.complete(batch.token, support::version(), &annotated).await.unwrap().done.len(), annotated.len());
 }
 
 /// Claims what there is and says what was copied.
 async fn reuse_all(store: &dyn ArticleStore) -> Vec<String> {
     let batch = claim(store, 100).await;
-    let completion = store.reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap();
+    let completion = store.reuse(batch.token, support::version(), &support::reusable(&batch.articles)).await.unwrap();
     let mut done: Vec<String> = completion.done.iter().map(ToString::to_string).collect();
     done.sort();
     done
@@ -81,7 +81,11 @@ async fn the_sentinel_is_copied() {
     database.article("a", "nothing").await;
     let batch = claim(store.as_ref(), 1).await;
     store
-        .complete(batch.token, &[AnnotatedArticle { article: batch.articles[0].clone(), mentions: vec![], gazetteer: None }])
+        .complete(
+            batch.token,
+            support::version(),
+            &[AnnotatedArticle { article: batch.articles[0].clone(), mentions: vec![], gazetteer: None }],
+        )
         .await
         .unwrap();
     database.article("b", "nothing").await;
@@ -96,11 +100,10 @@ async fn rows_of_another_version_are_not_copied() {
     database.article("a", WIRE).await;
     complete_all(database.store().as_ref()).await;
     database.article("b", WIRE).await;
-    let mut options = database.options();
-    options.extractor_version = "nerd-newer".to_owned();
-    let claimant = nerd::store::Claimant { boot_id: Uuid::new_v4(), host: "h".to_owned() };
-    let newer = nerd::store::postgres::PostgresStore::new(&options, claimant).unwrap();
-    assert!(reuse_all(&newer).await.is_empty());
+    let store = database.store();
+    let batch = claim(store.as_ref(), 100).await;
+    let newer = ExtractorVersion::new("nerd-newer");
+    assert!(store.reuse(batch.token, &newer, &support::reusable(&batch.articles)).await.unwrap().done.is_empty());
     assert_eq!(database.count("nerd.jobs WHERE state = 'leased'").await, 1);
 }
 
@@ -118,7 +121,7 @@ async fn rows_are_copied_only_where_the_same_gazetteer_is() {
         let mention = Mention { origin: Origin::Both, matched: Some(matched), ..entity("Boone County", "LOC", 11).into() };
         let mentions = if found { vec![entity("Ann Lee", "PERSON", 0).into(), mention] } else { vec![] };
         let annotated = AnnotatedArticle { article: batch.articles[0].clone(), mentions, gazetteer: version("1-aa") };
-        store.complete(batch.token, &[annotated]).await.unwrap();
+        store.complete(batch.token, support::version(), &[annotated]).await.unwrap();
     }
     let cases =
         [("same", WIRE, version("1-aa")), ("other", WIRE, version("1-ab")), ("none", WIRE, None), ("sentinel", "nothing", version("1-aa"))];
@@ -128,7 +131,7 @@ async fn rows_are_copied_only_where_the_same_gazetteer_is() {
     let batch = claim(store.as_ref(), 10).await;
     let asked: Vec<Reusable> =
         cases.iter().map(|(id, _, gazetteer)| Reusable { id: ArticleId::new(*id), gazetteer: gazetteer.clone() }).collect();
-    let completion = store.reuse(batch.token, &asked).await.unwrap();
+    let completion = store.reuse(batch.token, support::version(), &asked).await.unwrap();
     assert_eq!(completion.done, [ArticleId::new("same")]);
     assert_eq!(copies(&database, "same").await, copies(&database, "a").await);
     assert_eq!(database.count("article_entities WHERE article_id = 'same' AND matched_gazetteer_id = 'g'").await, 1);
@@ -166,7 +169,7 @@ async fn rows_that_came_meanwhile_are_left_to_the_completion() {
     let meanwhile = "INSERT INTO article_entities (id, article_id, entity_text, entity_norm, entity_label, extractor_version, created_at)
         VALUES ('m', 'b', 'Ann Lee', 'ann lee', 'PERSON', 'nerd-test', now())";
     database.client.execute(meanwhile, &[]).await.unwrap();
-    let completion = store.reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap();
+    let completion = store.reuse(batch.token, support::version(), &support::reusable(&batch.articles)).await.unwrap();
     assert_eq!((completion.done.len(), completion.done[0].as_str(), completion.rows), (1, "c", 2));
 }
 
@@ -183,7 +186,7 @@ async fn a_lease_lost_under_the_copy_writes_nothing() {
     thief.batch_execute("BEGIN; UPDATE nerd.jobs SET token = gen_random_uuid() WHERE article_id = 'b'").await.unwrap();
     let copying = tokio::spawn({
         let (store, ids) = (store.clone(), support::reusable(&batch.articles));
-        async move { store.reuse(batch.token, &ids).await }
+        async move { store.reuse(batch.token, support::version(), &ids).await }
     });
     support::process::until("the copy waits for the row", Duration::from_secs(20), || async {
         database

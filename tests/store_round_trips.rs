@@ -42,14 +42,14 @@ async fn a_steady_run_waits_for_the_server_once_in_ten_articles_at_most() {
             store.sweep().await.unwrap();
             store.backlog().await.unwrap();
         }
-        assert_eq!(store.reuse(batch.token, &support::reusable(&batch.articles)).await.unwrap().done.len(), 0);
+        assert_eq!(store.reuse(batch.token, support::version(), &support::reusable(&batch.articles)).await.unwrap().done.len(), 0);
         let entity = Entity { text: "Ann Lee".to_owned(), label: "PERSON".into(), start: 0, end: 7, score: 0.9 };
         let annotated: Vec<AnnotatedArticle> = batch
             .articles
             .iter()
             .map(|article| AnnotatedArticle { article: article.clone(), mentions: vec![entity.clone().into()], gazetteer: None })
             .collect();
-        assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), batch.articles.len());
+        assert_eq!(store.complete(batch.token, support::version(), &annotated).await.unwrap().done.len(), batch.articles.len());
         if round == 0 {
             first_batch = store.round_trips();
         }

@@ -92,9 +92,9 @@ async fn a_queue_at_work_is_upgraded() {
         }
         let annotated: Vec<AnnotatedArticle> =
             batch.articles.iter().map(|article| AnnotatedArticle { article: article.clone(), mentions: vec![], gazetteer: None }).collect();
-        let late = store.complete(ClaimToken(old_token), &annotated).await.unwrap();
+        let late = store.complete(ClaimToken(old_token), support::version(), &annotated).await.unwrap();
         assert_eq!((late.done.len(), late.lease_lost.len()), (0, annotated.len()));
-        assert_eq!(store.complete(batch.token, &annotated).await.unwrap().done.len(), annotated.len());
+        assert_eq!(store.complete(batch.token, support::version(), &annotated).await.unwrap().done.len(), annotated.len());
         batches.push(batch.articles.iter().map(|article| article.id.to_string()).collect::<Vec<_>>());
     }
     assert_eq!(batches, [vec!["alone"], vec!["failed"], vec!["pending", "leased", "leased-too"]]);

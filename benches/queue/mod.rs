@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nerd::domain::{AnnotatedArticle, Batch, ClaimedArticle, Entity};
+use nerd::domain::{AnnotatedArticle, Batch, ClaimedArticle, Entity, ExtractorVersion};
 use nerd::settings::Secret;
 use nerd::store::postgres::migrate::migrate;
 use nerd::store::postgres::{PostgresStore, StoreOptions};
@@ -25,6 +25,11 @@ const STEP: u64 = 250_000;
 /// A server's usual share of a machine of 16 GB; durability is as the distribution has it.
 const PARAMETERS: [&str; 2] = ["shared_buffers=4GB", "max_wal_size=4GB"];
 pub const VERSION: &str = "bench";
+
+/// The name of the rows that the benchmarks write.
+pub fn version() -> ExtractorVersion {
+    ExtractorVersion::new(VERSION)
+}
 
 /// Size of the bench, from the environment.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +115,6 @@ impl Host {
             host_schema: "public".to_owned(),
             retry: RetryPolicy { max_attempts: 3, max_crashes: 2, base_delay: Duration::from_secs(1), max_delay: Duration::from_secs(60) },
             discovery_chunk: 5_000,
-            extractor_version: VERSION.to_owned(),
             rules: nerd::domain::RowRules::default(),
         }
     }

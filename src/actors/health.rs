@@ -45,6 +45,7 @@ struct State {
     first_fault: Option<String>,
     last_fault: Option<String>,
     memory: Option<String>,
+    rollover: Option<RolloverReport>,
 }
 
 /// The health of one process.
@@ -54,6 +55,18 @@ pub struct Health {
     stamps: [AtomicU64; 4],
     state: Mutex<State>,
 }
+
+/// A rollover, for whoever asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RolloverReport {
+    /// The how many-th of this process.
+    pub number: u64,
+    /// `under way`, `done`, `unchanged`, `refused` or `failed`.
+    pub outcome: &'static str,
+    pub message: String,
+}
+
+const UNDER_WAY: &str = "under way";
 
 /// The body of `/readyz`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +83,10 @@ pub struct Readiness {
     pub last_fault: Option<String>,
     /// That memory is tight, with the figures; the process works on, slowly.
     pub memory: Option<String>,
+    /// The last change of the model.
+    pub rollover: Option<RolloverReport>,
+    /// Of the process, for signals.
+    pub pid: u32,
 }
 
 impl Default for Health {
@@ -133,6 +150,21 @@ impl Health {
         self.state().memory = told;
     }
 
+    /// Its number, or `None` while another is under way.
+    pub fn rollover_begins(&self) -> Option<u64> {
+        let rollover = &mut self.state().rollover;
+        if rollover.as_ref().is_some_and(|last| last.outcome == UNDER_WAY) {
+            return None;
+        }
+        let number = rollover.as_ref().map_or(0, |last| last.number) + 1;
+        *rollover = Some(RolloverReport { number, outcome: UNDER_WAY, message: String::new() });
+        Some(number)
+    }
+
+    pub fn rollover_ends(&self, report: RolloverReport) {
+        self.state().rollover = Some(report);
+    }
+
     pub fn fault(&self, message: String) {
         let mut state = self.state();
         state.first_fault.get_or_insert_with(|| message.clone());
@@ -179,6 +211,8 @@ impl Health {
             first_fault: state.first_fault.clone(),
             last_fault: state.last_fault.clone(),
             memory: state.memory.clone(),
+            rollover: state.rollover.clone(),
+            pid: std::process::id(),
         }
     }
 

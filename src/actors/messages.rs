@@ -7,8 +7,9 @@ use actix::Message;
 use super::in_flight::InFlight;
 use super::job::Prepared;
 use super::matcher::Matcher;
-use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, Mention, Rejection};
-use crate::engine::{TextError, Work};
+use super::model::Model;
+use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, ExtractorVersion, Mention, Rejection};
+use crate::engine::{EngineFactory, TextError, Work};
 use crate::store::LoadRecord;
 
 /// Poller to supervisor: a claimed batch with what it is to be matched with.
@@ -20,10 +21,11 @@ pub struct Assign {
     pub in_flight: Arc<InFlight>,
 }
 
-/// Supervisor to worker: build the engine (again) on your own thread. The reply is a value: a failed load is no panic.
+/// Supervisor to worker: drop the engine you have and build this one on your own thread. The reply is a value: a failed load is
+/// no panic.
 #[derive(Message)]
 #[rtype(result = "Result<Built, BuildFailure>")]
-pub struct Build;
+pub struct Build(pub Arc<dyn EngineFactory>);
 
 /// A built and warmed-up engine.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +73,8 @@ pub enum CallFailure {
 #[rtype(result = "()")]
 pub struct Persist {
     pub token: ClaimToken,
+    /// Names the rows of what is annotated.
+    pub version: ExtractorVersion,
     pub annotated: Vec<AnnotatedArticle>,
     pub rejected: Vec<Rejection>,
     /// Given back untried, at shutdown.
@@ -87,6 +91,12 @@ pub struct Drain;
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Abandon;
+
+/// Application to supervisor: put another model's engines in, worker by worker. The answer comes when all have it, or when all
+/// have the old one again, and says why.
+#[derive(Message)]
+#[rtype(result = "Result<(), String>")]
+pub struct Roll(pub Model);
 
 /// Supervisor to keeper: one more row for the ledger.
 #[derive(Message)]

@@ -15,6 +15,7 @@ use super::in_flight::{InFlight, Ledger};
 use super::job::Prepared;
 use super::memory_guard::MemoryGuard;
 use super::messages::Assign;
+use super::model::ModelInUse;
 use super::outcome::Outcomes;
 use super::permits::Permits;
 use super::scopes::Scopes;
@@ -54,6 +55,8 @@ pub struct PollParts {
     pub store: Arc<dyn ArticleStore>,
     pub supervisor: Recipient<Assign>,
     pub permits: Arc<Permits>,
+    /// Whose rows are copied.
+    pub model: Arc<ModelInUse>,
     pub memory: MemoryGuard,
     /// `None`: articles are not matched with a gazetteer.
     pub scopes: Option<Arc<Scopes>>,
@@ -232,7 +235,7 @@ async fn reuse(parts: &PollParts, token: ClaimToken, mut articles: Vec<Prepared>
         gazetteer: prepared.scope.as_ref().map(|scope| scope.version().clone()),
     };
     let asked: Vec<Reusable> = articles.iter().map(asked).collect();
-    let result = parts.store.reuse(token, &asked).await;
+    let result = parts.store.reuse(token, &parts.model.get().version, &asked).await;
     parts.metrics.stage("reuse", started.elapsed().as_secs_f64());
     match result {
         Ok(completion) => {

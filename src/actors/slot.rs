@@ -80,7 +80,7 @@ impl Slot {
         pause
     }
 
-    /// The pause is over.
+    /// The pause is over, or another engine is to come.
     pub fn reload(&mut self) {
         self.state = State::Loading;
     }

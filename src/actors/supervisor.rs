@@ -3,85 +3,42 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use actix_rt::Arbiter;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use super::fatal::{Cause, DeathWatch, Fatal};
-use super::health::{Health, PoolCounts, STAMP_EVERY, Watched};
-use super::in_flight::{InFlight, Ledger};
+use super::fatal::{Cause, DeathWatch};
+use super::health::{PoolCounts, STAMP_EVERY, Watched};
+use super::in_flight::InFlight;
 use super::job::{Job, Sorted};
 use super::messages::{Abandon, Annotate, Annotated, Assign, Build, BuildFailure, Built, CallFailure, Drain, Persist, Record};
 use super::outcome::Outcomes;
-use super::permits::Permits;
+use super::pool::{Place, PoolOptions, PoolParts};
+use super::rollover::Rollover;
 use super::slot::{Slot, State};
 use super::worker::Worker;
-use crate::backoff::{Backoff, Intensity};
-use crate::engine::{EngineFactory, Progress};
+use crate::backoff::Intensity;
+use crate::domain::{ClaimToken, ExtractorVersion};
+use crate::engine::Progress;
 use crate::memory;
-use crate::metrics::Metrics;
 use crate::store::LoadRecord;
 
 /// A ready worker's permits: one batch at work, one waiting.
-const PERMITS_PER_WORKER: usize = 2;
-
-/// How the pool is run.
-#[derive(Clone, Debug)]
-pub struct PoolOptions {
-    pub workers: u32,
-    pub backoff: Backoff,
-    pub restart_limit: u32,
-    pub restart_window: Duration,
-    pub stall_timeout: Duration,
-    /// Workers on threads of their own. Tests put scripted ones on the test's thread, so that the paused clock rules them too.
-    pub own_threads: bool,
-}
-
-/// Who this process is, for the ledger's rows.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub boot_id: Uuid,
-    pub host: String,
-    pub command: String,
-}
-
-/// What the supervisor speaks to.
-pub struct PoolParts {
-    pub factory: Arc<dyn EngineFactory>,
-    pub identity: Identity,
-    pub writer: Recipient<Persist>,
-    /// Takes the ledger's rows; `None` where there is no database.
-    pub keeper: Option<Recipient<Record>>,
-    pub permits: Arc<Permits>,
-    pub ledger: Arc<Ledger>,
-    pub health: Arc<Health>,
-    pub metrics: Arc<Metrics>,
-    pub fatal: Fatal,
-}
-
-struct Place {
-    slot: Slot,
-    worker: Addr<Worker>,
-    arbiter: Option<Arbiter>,
-    progress: Progress,
-    job: Option<Job>,
-    loads: u64,
-}
+pub(super) const PERMITS_PER_WORKER: usize = 2;
 
 pub struct PoolSupervisor {
     options: PoolOptions,
-    parts: PoolParts,
-    places: Vec<Place>,
+    pub(super) parts: PoolParts,
+    pub(super) places: Vec<Place>,
+    pub(super) rollover: Option<Rollover>,
     waiting: VecDeque<Job>,
     intensity: Intensity,
     started: Instant,
     /// Threads given up and not come back.
     stuck: u64,
     warm: bool,
-    draining: bool,
+    pub(super) draining: bool,
     _watch: DeathWatch,
 }
 
@@ -93,6 +50,7 @@ impl PoolSupervisor {
             options,
             parts,
             places: Vec::new(),
+            rollover: None,
             waiting: VecDeque::new(),
             intensity,
             started: Instant::now(),
@@ -104,18 +62,19 @@ impl PoolSupervisor {
     }
 
     fn spawn_worker(&self, progress: &Progress) -> (Addr<Worker>, Option<Arbiter>) {
-        let (factory, progress) = (self.parts.factory.clone(), progress.clone());
+        let progress = progress.clone();
         if self.options.own_threads {
             let arbiter = Arbiter::new();
-            (Worker::start_in_arbiter(&arbiter.handle(), |_| Worker::new(factory, progress)), Some(arbiter))
+            (Worker::start_in_arbiter(&arbiter.handle(), |_| Worker::new(progress)), Some(arbiter))
         } else {
-            (Worker::new(factory, progress).start(), None)
+            (Worker::new(progress).start(), None)
         }
     }
 
-    fn build(&mut self, index: usize, ctx: &mut Context<Self>) {
-        let generation = self.places[index].slot.generation();
-        let building = self.places[index].worker.send(Build).into_actor(self).map(move |reply, this: &mut Self, ctx| {
+    pub(super) fn build(&mut self, index: usize, ctx: &mut Context<Self>) {
+        let place = &self.places[index];
+        let generation = place.slot.generation();
+        let building = place.worker.send(Build(place.model.factory.clone())).into_actor(self).map(move |reply, this: &mut Self, ctx| {
             if this.places[index].slot.generation() == generation {
                 this.built(index, reply.unwrap_or_else(|error| Err(BuildFailure::Transient(format!("the worker died: {error}")))), ctx);
             }
@@ -128,14 +87,14 @@ impl PoolSupervisor {
         match result {
             Ok(built) => {
                 let place = &mut self.places[index];
-                let reason = if place.loads == 0 { "startup" } else { "restart" };
-                place.loads += 1;
+                place.warm = true;
                 place.slot.built();
                 self.parts.permits.mint(PERMITS_PER_WORKER);
-                self.record_load(index, reason, built);
+                self.record_load(index, built);
                 self.note_warm();
                 self.dispatch(ctx);
             }
+            Err(failure) if self.turned_round(index, &failure, ctx) => {}
             Err(BuildFailure::Permanent(message)) => {
                 self.parts.health.fault(message.clone());
                 self.parts.fatal.raise(Cause::Configuration, message);
@@ -148,9 +107,10 @@ impl PoolSupervisor {
         self.show();
     }
 
-    fn record_load(&self, index: usize, reason: &'static str, built: Built) {
+    fn record_load(&self, index: usize, built: Built) {
         let worker = u32::try_from(index).unwrap_or(u32::MAX);
-        let (model, identity) = (self.parts.factory.model(), &self.parts.identity);
+        let Place { model, reason, .. } = &self.places[index];
+        let (model, reason, identity) = (model.factory.model(), *reason, &self.parts.identity);
         self.parts.metrics.model_loaded(worker, reason, built.seconds);
         tracing::info!(worker, reason, seconds = built.seconds, resident_bytes = built.resident_after, model = %model.name, "model loaded");
         if let Some(keeper) = &self.parts.keeper {
@@ -171,7 +131,7 @@ impl PoolSupervisor {
     }
 
     fn note_warm(&mut self) {
-        if !self.warm && self.places.iter().all(|place| place.loads > 0) {
+        if !self.warm && self.places.iter().all(|place| place.warm) {
             self.warm = true;
             let resident = memory::resident_bytes();
             self.parts.metrics.memory_baseline(resident);
@@ -195,13 +155,14 @@ impl PoolSupervisor {
             }
             // The worker itself may have died, which catching panics should prevent: then another one on the same thread.
             if !this.places[index].worker.connected() {
-                let (factory, progress) = (this.parts.factory.clone(), this.places[index].progress.clone());
+                let progress = this.places[index].progress.clone();
                 this.places[index].worker = match &this.places[index].arbiter {
-                    Some(arbiter) => Worker::start_in_arbiter(&arbiter.handle(), |_| Worker::new(factory, progress)),
-                    None => Worker::new(factory, progress).start(),
+                    Some(arbiter) => Worker::start_in_arbiter(&arbiter.handle(), |_| Worker::new(progress)),
+                    None => Worker::new(progress).start(),
                 };
             }
             this.places[index].slot.reload();
+            this.places[index].again();
             this.build(index, ctx);
         });
     }
@@ -222,6 +183,7 @@ impl PoolSupervisor {
     }
 
     fn dispatch(&mut self, ctx: &mut Context<Self>) {
+        self.roll_on(ctx);
         while let Some(index) = self.places.iter().position(|place| place.slot.is_ready()) {
             let Some(job) = Job::next(&mut self.waiting, self.places.len()) else { break };
             let place = &mut self.places[index];
@@ -253,7 +215,8 @@ impl PoolSupervisor {
                 Outcomes { ledger: &self.parts.ledger, metrics: &self.parts.metrics }.annotated(&annotated);
                 if let Some(job) = job {
                     let in_flight = job.in_flight.clone();
-                    self.persist(job.token, job.sort(annotated.texts), in_flight);
+                    let version = self.places[index].model.version.clone();
+                    self.persist(job.token, version, job.sort(annotated.texts), in_flight);
                 }
             }
             Err(CallFailure::Error(message)) => {
@@ -284,15 +247,20 @@ impl PoolSupervisor {
                 self.waiting.push_front(first);
             }
             Err(job) => {
-                let (token, in_flight) = (job.token, job.in_flight.clone());
-                self.persist(token, job.reject(error, weight), in_flight);
+                self.give_back(job, |job| job.reject(error, weight));
             }
         }
     }
 
-    fn persist(&self, token: crate::domain::ClaimToken, sorted: Sorted, in_flight: Arc<InFlight>) {
+    /// A job of which nothing was annotated.
+    fn give_back(&self, job: Job, sort: impl FnOnce(Job) -> Sorted) {
+        let (token, in_flight) = (job.token, job.in_flight.clone());
+        self.persist(token, self.parts.model.get().version.clone(), sort(job), in_flight);
+    }
+
+    fn persist(&self, token: ClaimToken, version: ExtractorVersion, sorted: Sorted, in_flight: Arc<InFlight>) {
         let Sorted { annotated, rejected, released } = sorted;
-        self.parts.writer.do_send(Persist { token, annotated, rejected, released, in_flight });
+        self.parts.writer.do_send(Persist { token, version, annotated, rejected, released, in_flight });
     }
 
     /// Looks for threads without progress, and gives them up: native code cannot be interrupted.
@@ -312,8 +280,7 @@ impl PoolSupervisor {
             if let Some(job) = job {
                 // A stall costs a thread: not bisected at once, but each article retried alone, and there it weighs double.
                 let weight = if job.articles.len() == 1 { 2 } else { 1 };
-                let (token, in_flight) = (job.token, job.in_flight.clone());
-                self.persist(token, job.reject(&format!("no progress for {seconds} s"), weight), in_flight);
+                self.give_back(job, |job| job.reject(&format!("no progress for {seconds} s"), weight));
             }
             self.stuck += 1;
             self.places[index].slot.replaced();
@@ -328,6 +295,7 @@ impl PoolSupervisor {
             let place = &mut self.places[index];
             place.worker = worker;
             place.progress = progress;
+            place.again();
             // The old thread is left to its call; when that returns, the arbiter has nothing more to do.
             if let Some(old) = std::mem::replace(&mut place.arbiter, arbiter) {
                 old.stop();
@@ -359,7 +327,8 @@ impl Actor for PoolSupervisor {
         for index in 0..self.options.workers as usize {
             let progress = Progress::default();
             let (worker, arbiter) = self.spawn_worker(&progress);
-            self.places.push(Place { slot: Slot::default(), worker, arbiter, progress, job: None, loads: 0 });
+            let model = self.parts.model.get();
+            self.places.push(Place { slot: Slot::default(), worker, arbiter, progress, job: None, model, reason: "startup", warm: false });
             self.build(index, ctx);
         }
         let health = self.parts.health.clone();
@@ -377,8 +346,7 @@ impl Handler<Assign> for PoolSupervisor {
         let Assign { token, articles, in_flight } = message;
         let job = Job { token, articles, in_flight };
         if self.draining {
-            let (token, in_flight) = (job.token, job.in_flight.clone());
-            self.persist(token, job.release(), in_flight);
+            self.give_back(job, Job::release);
             return;
         }
         self.waiting.push_back(job);
@@ -392,8 +360,7 @@ impl Handler<Drain> for PoolSupervisor {
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) {
         self.draining = true;
         for job in std::mem::take(&mut self.waiting) {
-            let (token, in_flight) = (job.token, job.in_flight.clone());
-            self.persist(token, job.release(), in_flight);
+            self.give_back(job, Job::release);
         }
     }
 }
@@ -404,8 +371,7 @@ impl Handler<Abandon> for PoolSupervisor {
     fn handle(&mut self, _: Abandon, _: &mut Context<Self>) {
         let running: Vec<Job> = self.places.iter_mut().filter_map(|place| place.job.take()).collect();
         for job in running.into_iter().chain(std::mem::take(&mut self.waiting)) {
-            let (token, in_flight) = (job.token, job.in_flight.clone());
-            self.persist(token, job.release(), in_flight);
+            self.give_back(job, Job::release);
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, Context, Handler};
@@ -14,24 +13,23 @@ use crate::engine::{Annotation, EngineError, EngineFactory, NerEngine, Progress}
 use crate::memory;
 
 pub struct Worker {
-    factory: Arc<dyn EngineFactory>,
     engine: Option<Box<dyn NerEngine>>,
     progress: Progress,
 }
 
 impl Worker {
     /// Without an engine: [`Build`] brings it, so that a failed load is a reply and no panic.
-    pub fn new(factory: Arc<dyn EngineFactory>, progress: Progress) -> Self {
-        Self { factory, engine: None, progress }
+    pub fn new(progress: Progress) -> Self {
+        Self { engine: None, progress }
     }
 
-    fn build(&self) -> Result<Box<dyn NerEngine>, BuildFailure> {
-        let mut engine = self.factory.build().map_err(|error| match error {
+    fn build(&self, factory: &dyn EngineFactory) -> Result<Box<dyn NerEngine>, BuildFailure> {
+        let mut engine = factory.build().map_err(|error| match error {
             EngineError::Permanent(message) => BuildFailure::Permanent(message),
             EngineError::Transient(message) => BuildFailure::Transient(message),
         })?;
         // The golden texts warm the engine up, and a model that does not find what it must is not let near the rows.
-        for golden in self.factory.golden() {
+        for golden in factory.golden() {
             let found = engine.annotate(&[&golden.text], &self.progress).map_err(|error| BuildFailure::Transient(error.to_string()))?;
             let entities = found.texts.into_iter().next().and_then(Result::ok).unwrap_or_default();
             for (start, end, label) in &golden.entities {
@@ -39,7 +37,7 @@ impl Worker {
                     return Err(BuildFailure::Permanent(format!(
                         "the model {} does not find the {label} at {start}..{end} of its manifest's golden text: \
                          the weights or the tokenizer are not what they should be",
-                        self.factory.model().name
+                        factory.model().name
                     )));
                 }
             }
@@ -55,10 +53,10 @@ impl Actor for Worker {
 impl Handler<Build> for Worker {
     type Result = Result<Built, BuildFailure>;
 
-    fn handle(&mut self, _: Build, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Build(factory): Build, _: &mut Context<Self>) -> Self::Result {
         self.engine = None;
         let (started, resident_before) = (Instant::now(), memory::resident_bytes());
-        let engine = catch_unwind(AssertUnwindSafe(|| self.build()))
+        let engine = catch_unwind(AssertUnwindSafe(|| self.build(&*factory)))
             .unwrap_or_else(|panic| Err(BuildFailure::Transient(format!("panic: {}", panic_message(panic.as_ref())))))?;
         self.engine = Some(engine);
         Ok(Built { seconds: started.elapsed().as_secs_f64(), resident_before, resident_after: memory::resident_bytes() })

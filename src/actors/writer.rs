@@ -12,7 +12,7 @@ use super::in_flight::Ledger;
 use super::messages::Persist;
 use super::outcome::Outcomes;
 use crate::backoff::Backoff;
-use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, Rejection};
+use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, ExtractorVersion, Rejection};
 use crate::metrics::Metrics;
 use crate::store::{ArticleStore, StoreError};
 
@@ -64,11 +64,11 @@ impl Handler<Persist> for Writer {
 
 impl WriterParts {
     async fn settle(&self, message: Persist) {
-        let Persist { token, annotated, rejected, released, in_flight } = message;
+        let Persist { token, version, annotated, rejected, released, in_flight } = message;
         let mut rejected = rejected;
         if !annotated.is_empty() {
             let started = Instant::now();
-            rejected.extend(self.complete(token, annotated).await);
+            rejected.extend(self.complete(token, &version, annotated).await);
             self.metrics.stage("write", started.elapsed().as_secs_f64());
         }
         if !rejected.is_empty() {
@@ -81,10 +81,10 @@ impl WriterParts {
     }
 
     /// Commits; returns those that the database refuses for their own sake, found by splitting.
-    async fn complete(&self, token: ClaimToken, annotated: Vec<AnnotatedArticle>) -> Vec<Rejection> {
+    async fn complete(&self, token: ClaimToken, version: &ExtractorVersion, annotated: Vec<AnnotatedArticle>) -> Vec<Rejection> {
         let (mut parts, mut refused) = (vec![annotated], Vec::new());
         while let Some(mut part) = parts.pop() {
-            match self.retrying(|| self.store.complete(token, &part)).await {
+            match self.retrying(|| self.store.complete(token, version, &part)).await {
                 Ok(completion) => self.outcomes().completed(&completion),
                 Err(_) if part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);

@@ -9,7 +9,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::signals::Signals;
+use super::rollover::Roller;
+use super::signals::{Order, Signals};
 use super::{End, Progress, Task, host};
 use crate::actors::fatal::{Fatal, FatalError};
 use crate::actors::health::Health;
@@ -17,13 +18,14 @@ use crate::actors::in_flight::Ledger;
 use crate::actors::keeper::{Keeper, KeeperOptions, KeeperParts, PoolFigures};
 use crate::actors::memory_guard::{Figures, MemoryGuard};
 use crate::actors::messages::{Abandon, Drain};
+use crate::actors::model::{Model, ModelInUse};
 use crate::actors::permits::Permits;
 use crate::actors::poller::{PollOptions, PollParts, Poller, Span};
+use crate::actors::pool::{Identity, PoolOptions, PoolParts};
 use crate::actors::scopes::{ScopeOptions, Scopes};
-use crate::actors::supervisor::{Identity, PoolOptions, PoolParts, PoolSupervisor};
+use crate::actors::supervisor::PoolSupervisor;
 use crate::actors::writer::{Writer, WriterParts};
 use crate::backoff::Backoff;
-use crate::engine::EngineFactory;
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -36,6 +38,7 @@ pub(super) struct Daemon {
     supervisor: Addr<PoolSupervisor>,
     _keeper: Addr<Keeper>,
     permits: Arc<Permits>,
+    model: Arc<ModelInUse>,
     scopes: Option<Arc<Scopes>>,
     ledger: Arc<Ledger>,
     health: Arc<Health>,
@@ -60,14 +63,14 @@ impl Daemon {
         settings: &Settings,
         task: &Task,
         boot_id: Uuid,
-        factory: Arc<dyn EngineFactory>,
+        model: Model,
         store: Arc<PostgresStore>,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
         fatal: Fatal,
     ) -> Self {
         let (ledger, permits, bell) = (Ledger::new(), Permits::new(), Arc::new(Notify::new()));
-        let opened = CancellationToken::new();
+        let (opened, model) = (CancellationToken::new(), ModelInUse::new(model));
         let writer = Writer::new(
             WriterParts { store: store.clone(), ledger: ledger.clone(), health: health.clone(), metrics: metrics.clone() },
             &fatal,
@@ -107,7 +110,7 @@ impl Daemon {
                 own_threads: true,
             },
             PoolParts {
-                factory,
+                model: model.clone(),
                 identity: Identity { boot_id, host: host(), command: task.command.to_owned() },
                 writer: writer.recipient(),
                 keeper: Some(keeper.clone().recipient()),
@@ -129,6 +132,7 @@ impl Daemon {
             supervisor,
             _keeper: keeper,
             permits,
+            model,
             scopes,
             ledger,
             health,
@@ -166,7 +170,10 @@ impl Daemon {
                     self.drain(Duration::ZERO).await;
                     return Ok(End::Fatal(error));
                 }
-                () = signals.next() => break,
+                order = signals.next() => match order {
+                    Order::End => break,
+                    Order::Reload => self.roll(settings, &task),
+                },
                 () = self.finished.cancelled() => break,
                 _ = reports.tick(), if task.watch.is_some() => self.report(&task).await,
             }
@@ -183,11 +190,27 @@ impl Daemon {
         loop {
             tokio::select! {
                 end = &mut draining => return Ok(end),
-                () = signals.next() => return Ok(End::Forced),
+                () = signals.end() => return Ok(End::Forced),
                 Some(error) = faults.recv() => return Ok(End::Fatal(error)),
                 _ = reports.tick(), if task.watch.is_some() => self.report(&task).await,
             }
         }
+    }
+
+    /// Begins a rollover; the pool itself refuses a second one meanwhile.
+    fn roll(&self, settings: &Settings, task: &Task) {
+        let Some(reload) = task.reload.clone() else { return };
+        let roller = Roller {
+            settings: settings.clone(),
+            reload,
+            engines: task.engines,
+            model: self.model.clone(),
+            supervisor: self.supervisor.clone().recipient(),
+            memory: memory_figures(settings),
+            health: self.health.clone(),
+            metrics: self.metrics.clone(),
+        };
+        actix::spawn(async move { roller.roll().await });
     }
 
     /// Waits for the database, refuses a schema that does not fit, and lets the duties and the claims begin.
@@ -225,6 +248,7 @@ impl Daemon {
                 store: self.store.clone(),
                 supervisor: self.supervisor.clone().recipient(),
                 permits: self.permits.clone(),
+                model: self.model.clone(),
                 memory: MemoryGuard::new(memory_figures(settings), self.health.clone(), self.metrics.clone()),
                 scopes: self.scopes.clone(),
                 ledger: self.ledger.clone(),

@@ -1,19 +1,22 @@
 //! The composition root: names every concrete type, wires writer, then pool, then poller, and ends them in order.
 
 mod daemon;
+mod rollover;
 mod service;
 mod signals;
 
+use std::fmt;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::actors::fatal::{Cause, Fatal, FatalError};
 use crate::actors::health::Health;
+use crate::actors::model::Model;
 use crate::actors::poller::Span;
 use crate::compat;
-use crate::domain::Compat;
 use crate::domain::rot47::Preparation;
+use crate::domain::{Compat, ExtractorVersion};
 use crate::engine::{CachedFactory, EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory, is_accelerator};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -32,6 +35,18 @@ pub struct Task {
     /// Told now and then how far a batch job is.
     pub watch: Option<fn(&Progress)>,
     pub engines: Engines,
+    /// How the configuration is read again when a hangup signal asks for it; `None`: that signal means what it means to anyone.
+    pub reload: Option<Reload>,
+}
+
+/// Reads the configuration as it was read at the start; errors in words.
+#[derive(Clone)]
+pub struct Reload(pub Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>);
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Reload")
+    }
 }
 
 /// What is done to the factory of the engines before the workers get it. The program itself leaves it as it is; a program of the
@@ -78,11 +93,16 @@ pub fn workers(settings: &Settings) -> u32 {
     settings.workers(is_accelerator(settings.engine.device))
 }
 
-pub fn store_options(settings: &Settings, model: Option<&ModelInfo>) -> StoreOptions {
-    let sha256 = model.map_or("", |m| m.sha256.get(..12).unwrap_or(&m.sha256));
-    let version = settings.output.extractor_version.replace("{model}", model.map_or("", |m| &m.name));
+/// The name of the rows that a model makes: the configured template, filled in.
+pub fn extractor_version(settings: &Settings, model: &ModelInfo) -> ExtractorVersion {
+    let sha256 = model.sha256.get(..12).unwrap_or(&model.sha256);
+    let version = settings.output.extractor_version.replace("{model}", &model.name).replace("{sha256}", sha256);
     // Rows by other rules are other rows: neither may replace the other or be copied for it.
     let rules = if settings.output.rules.compat == Compat::Strict { "-strict" } else { "" };
+    ExtractorVersion::new(version.replace("{version}", env!("CARGO_PKG_VERSION")) + rules)
+}
+
+pub fn store_options(settings: &Settings) -> StoreOptions {
     StoreOptions {
         url: settings.database.url.clone(),
         pool_size: settings.database.pool_size,
@@ -96,7 +116,6 @@ pub fn store_options(settings: &Settings, model: Option<&ModelInfo>) -> StoreOpt
             max_delay: settings.retry.max_delay,
         },
         discovery_chunk: settings.discovery.chunk_articles,
-        extractor_version: version.replace("{sha256}", sha256).replace("{version}", env!("CARGO_PKG_VERSION")) + rules,
         rules: settings.output.rules.clone(),
     }
 }
@@ -112,15 +131,14 @@ pub fn preparation(settings: &Settings, compat: Compat) -> Preparation {
 
 /// A store for commands that only look or change by hand.
 pub fn open_store(settings: &Settings) -> Result<PostgresStore, StoreError> {
-    PostgresStore::new(&store_options(settings, None), Claimant { boot_id: Uuid::new_v4(), host: host() })
+    PostgresStore::new(&store_options(settings), Claimant { boot_id: Uuid::new_v4(), host: host() })
 }
 
-/// Reads the weights, the one time of the process, counted and logged.
+/// Reads a model's weights, the one time of the process, counted and logged.
 pub fn load_weights(settings: &Settings, metrics: &Metrics) -> Result<TransformerFactory, EngineError> {
     let factory = TransformerFactory::load(&engine_options(settings))?;
     let model = factory.model();
     metrics.weights_read();
-    metrics.model(&model.name, &model.sha256, &model.precision, &model.device, true);
     tracing::info!(
         model = %model.name,
         sha256 = %model.sha256,
@@ -155,7 +173,7 @@ pub async fn run(settings: &Settings, task: Task) -> End {
 }
 
 async fn start(settings: &Settings, task: Task) -> Result<End, String> {
-    let mut signals = Signals::receive()?;
+    let mut signals = Signals::receive(task.reload.is_some())?;
     let place = Target::parse(settings.database.url.reveal())?.place();
     let described = TransformerFactory::describe(&engine_options(settings)).map_err(|error| error.to_string())?;
     let (metrics, health) = (Metrics::new(), Arc::new(Health::default()));
@@ -175,15 +193,18 @@ async fn start(settings: &Settings, task: Task) -> Result<End, String> {
     let factory = tokio::select! {
         factory = reading => factory.map_err(|error| format!("reading the weights panicked: {error}"))?.map_err(|error| error.to_string())?,
         // Nothing is claimed yet.
-        () = signals.next() => return Ok(End::Clean(Progress::default())),
+        () = signals.end() => return Ok(End::Clean(Progress::default())),
     };
-    health.model(&factory.model().name);
-    let options = store_options(settings, Some(factory.model()));
+    let loaded = factory.model();
+    health.model(&loaded.name);
+    metrics.model(&loaded.name, &loaded.sha256, &loaded.precision, &loaded.device, true);
+    let options = store_options(settings);
+    let version = extractor_version(settings, factory.model());
     let claimant = Claimant { boot_id, host: host() };
     let store = Arc::new(PostgresStore::new(&options, claimant).map_err(|error| error.to_string())?);
-    let factory = (task.engines)(with_memory(settings, factory));
+    let model = Model { factory: (task.engines)(with_memory(settings, factory)), version };
     let (fatal, faults) = Fatal::channel();
-    let daemon = Daemon::wire(settings, &task, boot_id, factory, store, metrics, health, fatal);
+    let daemon = Daemon::wire(settings, &task, boot_id, model, store, metrics, health, fatal);
     daemon.attend(settings, task, options, signals, faults).await
 }
 

@@ -53,7 +53,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon until SIGTERM or SIGINT (a second signal forces)
     Run,
@@ -73,11 +73,13 @@ pub enum Command {
     Retry(Retry),
     /// Show every load of the model and judge them: the receipt of the promise
     ProveLoads(ProveLoads),
+    /// Put another model into the daemon on this machine without stopping it
+    Rollover(Rollover),
     /// Ask a running daemon whether it is alive (for a container's HEALTHCHECK)
     Health,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Extract {
     /// Claim at most so many articles [default: all that is pending]
     #[arg(long, value_name = "N")]
@@ -105,7 +107,7 @@ pub enum Output {
     Text,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "\x1b[1mExamples:\x1b[0m
   echo 'Ann Lee lives in Columbia.' | nerd annotate - --format text
   nerd annotate articles.jsonl > entities.jsonl")]
@@ -124,7 +126,7 @@ pub struct Annotate {
     pub reuse: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Migrate {
     /// Also create the host's tables (for a fresh install; what exists is left as it is)
     #[arg(long)]
@@ -137,7 +139,7 @@ pub struct Migrate {
     pub json: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "\x1b[1mExample:\x1b[0m
   nerd parity --source gazette --limit 500     by label and category, with examples
   nerd parity --json > parity.json             every change, for machines")]
@@ -153,14 +155,14 @@ pub struct Parity {
     pub json: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Format {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Retry {
     /// Article ids
     #[arg(value_name = "ARTICLE", required_unless_present = "all", conflicts_with = "all")]
@@ -170,7 +172,7 @@ pub struct Retry {
     pub all: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ProveLoads {
     /// How far to look back
     #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
@@ -184,6 +186,19 @@ pub struct ProveLoads {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\x1b[1mExample:\x1b[0m
+  ln -s models/news-ner /srv/nerd/model && nerd run --model /srv/nerd/model
+  nerd rollover --model /srv/nerd/model /srv/models/news-ner-2027")]
+pub struct Rollover {
+    /// Directory of the other model; model.path, a symbolic link, will lead to it
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// How long to wait for the outcome
+    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -10,11 +10,11 @@ use super::arguments::Extract;
 use super::{CONFIGURATION, FAILED};
 use crate::actors::fatal::Cause;
 use crate::actors::poller::Span;
-use crate::app::{self, End, Engines, Progress, Task};
+use crate::app::{self, End, Engines, Progress, Reload, Task};
 use crate::settings::Settings;
 
-pub fn run(settings: &Settings, engines: Engines) -> u8 {
-    let end = run_to_end(settings, Task { command: "run", span: Span::Endless, watch: None, engines });
+pub fn run(settings: &Settings, engines: Engines, reload: Reload) -> u8 {
+    let end = run_to_end(settings, Task { command: "run", span: Span::Endless, watch: None, engines, reload: Some(reload) });
     exit_code(&end)
 }
 
@@ -25,7 +25,7 @@ pub fn extract(settings: &Settings, options: &Extract, engines: Engines) -> u8 {
     if let Some(source) = &options.source {
         settings.claim.source.clone_from(source);
     }
-    let task = Task { command: "extract", span: Span::Once { limit: options.limit }, watch: Some(show), engines };
+    let task = Task { command: "extract", span: Span::Once { limit: options.limit }, watch: Some(show), engines, reload: None };
     let started = Instant::now();
     let end = run_to_end(&settings, task);
     if let (Some(bar), true) = (BAR.get(), std::io::stderr().is_terminal()) {

@@ -7,12 +7,14 @@ mod highlight;
 mod operate;
 mod parity;
 mod pool;
+mod rollover;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Parser;
 
-use crate::app::Engines;
+use crate::app::{Engines, Reload};
 use crate::settings::{Effective, Settings, SettingsError, Sources, resolve};
 use arguments::{Arguments, Command};
 
@@ -38,8 +40,8 @@ pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
         }
     };
     crate::logging::start(&settings.log);
-    match arguments.command {
-        Command::Run => Ok(daemon::run(&settings, engines)),
+    match arguments.command.clone() {
+        Command::Run => Ok(daemon::run(&settings, engines, reload(arguments))),
         Command::Extract(options) => Ok(daemon::extract(&settings, &options, engines)),
         Command::Annotate(options) => annotate::annotate(&settings, &options),
         Command::Migrate(options) => operate::migrate(&settings, &options),
@@ -48,8 +50,14 @@ pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
         Command::Status(options) => operate::status(&settings, &options),
         Command::Retry(options) => operate::retry(&settings, &options),
         Command::ProveLoads(options) => operate::prove_loads(&settings, &options),
+        Command::Rollover(options) => rollover::rollover(&settings, &options),
         Command::Health => operate::health(&settings),
     }
+}
+
+/// The same flags, the file and the environment as they are then.
+fn reload(arguments: Arguments) -> Reload {
+    Reload(Arc::new(move || settings(&arguments).map(|(settings, _)| settings).map_err(|error| error.to_string())))
 }
 
 fn settings(arguments: &Arguments) -> Result<(Settings, Vec<Effective>), SettingsError> {

@@ -36,7 +36,7 @@ pub(super) fn table(header: &[&str]) -> Table {
 }
 
 pub fn migrate(settings: &Settings, options: &Migrate) -> anyhow::Result<u8> {
-    let result = block_on(schema::migrate(&app::store_options(settings, None), options.with_host_tables, options.with_trigger))?;
+    let result = block_on(schema::migrate(&app::store_options(settings), options.with_host_tables, options.with_trigger))?;
     let migrated = match result {
         Ok(migrated) => migrated,
         Err(error) => return Ok(fail(&error)),
@@ -69,7 +69,7 @@ pub fn check(settings: &Settings, effective: &[Effective], options: &Format) -> 
             None
         }
     };
-    let store_options = app::store_options(settings, model.as_ref());
+    let store_options = app::store_options(settings);
     match block_on(async { schema::schema_state(&store_options).await.and_then(schema::refuse_unless_current) })? {
         Ok(()) => {}
         Err(error) => errors.push(format!("database: {error}")),
@@ -95,7 +95,7 @@ pub fn check(settings: &Settings, effective: &[Effective], options: &Format) -> 
             );
             anstream::println!("labels    {}", model.labels.join(" "));
             anstream::println!("workers   {}", app::workers(settings));
-            anstream::println!("rows as   extractor_version {}", store_options.extractor_version);
+            anstream::println!("rows as   extractor_version {}", app::extractor_version(settings, model));
         }
         if errors.is_empty() {
             anstream::println!("all is well: configuration, model and database");
@@ -246,7 +246,7 @@ pub fn health(settings: &Settings) -> anyhow::Result<u8> {
 }
 
 /// Asks the daemon on this machine; whether it said yes, and its words.
-fn ask(settings: &Settings, path: &str) -> Result<(bool, String), String> {
+pub(super) fn ask(settings: &Settings, path: &str) -> Result<(bool, String), String> {
     let mut address = settings.http.address.ok_or("http.address is empty: there is nothing to ask")?;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });

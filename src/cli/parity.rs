@@ -18,7 +18,7 @@ use crate::actors::job::Prepared;
 use crate::actors::matcher::{Matcher, mentions};
 use crate::app;
 use crate::compat::parity::{Comparison, Line};
-use crate::domain::{ClaimedArticle, Compat, Entity, RowRules, ScopeKey};
+use crate::domain::{ClaimedArticle, Compat, Entity, ExtractorVersion, RowRules, ScopeKey};
 use crate::engine::EngineFactory;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -64,11 +64,11 @@ pub fn parity(settings: &Settings, options: &Parity) -> anyhow::Result<u8> {
         }
     };
     let claimant = Claimant { boot_id: Uuid::new_v4(), host: app::host() };
-    let store = match PostgresStore::read_only(&app::store_options(settings, Some(factory.model())), claimant) {
+    let store = match PostgresStore::read_only(&app::store_options(settings), claimant) {
         Ok(store) => store,
         Err(error) => return Ok(fail(&error)),
     };
-    let sample = match block_on(sample(&store, settings, options))? {
+    let sample = match block_on(sample(&store, settings, &app::extractor_version(settings, factory.model()), options))? {
         Ok(sample) => sample,
         Err(error) => return Ok(fail(&error)),
     };
@@ -89,10 +89,15 @@ fn of_source(options: &Parity) -> String {
     options.source.as_ref().map_or_else(String::new, |source| format!(" of {source}"))
 }
 
-async fn sample(store: &PostgresStore, settings: &Settings, options: &Parity) -> Result<Vec<Sampled>, StoreError> {
+async fn sample(
+    store: &PostgresStore,
+    settings: &Settings,
+    version: &ExtractorVersion,
+    options: &Parity,
+) -> Result<Vec<Sampled>, StoreError> {
     let mut known: HashMap<ScopeKey, [Option<Arc<Matcher>>; 2]> = HashMap::new();
     let mut all = Vec::new();
-    for (article, standing) in store.sample(options.source.as_deref(), options.limit).await? {
+    for (article, standing) in store.sample(version, options.source.as_deref(), options.limit).await? {
         let key = ScopeKey::new(article.source_id.as_deref(), article.dataset_id.as_deref()).filter(|_| settings.gazetteer.enabled);
         let scopes = match key {
             None => [None, None],

@@ -8,9 +8,11 @@ pub mod gazetteer;
 pub mod norm;
 pub mod rot47;
 pub mod rules;
+pub mod version;
 
 pub use article::{ArticleId, Batch, ClaimToken, ClaimedArticle, Rejection};
 pub use compute::{DeviceChoice, PrecisionChoice};
 pub use entity::{AnnotatedArticle, Entity, Mention, Origin};
 pub use gazetteer::{GazetteerMatch, GazetteerRow, GazetteerVersion, ScopeKey};
 pub use rules::{Compat, RowRules};
+pub use version::ExtractorVersion;

@@ -1,7 +1,7 @@
 //! The engine itself: texts → windows → batches → logits → entities, in that order, and the factory that reads the weights once.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use super::group::{Group, Prepared, prepare, words};
 use super::input::{Network, Pending, Windows};
 use super::int8_network::Int8Network;
 use super::int8_weights::Int8Weights;
-use super::manifest::ModelDirectory;
+use super::manifest::{ModelDirectory, unreadable};
 use super::tokenizer::Tokenizer;
 use super::weights::{SharedWeights, WeightsFile};
 use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Progress, Work};
@@ -68,7 +68,13 @@ impl TransformerFactory {
         Ok(model_info(&model, placement, model.expected.as_ref().map_or_else(String::new, |(sha256, _)| sha256.clone())))
     }
 
-    /// Checks the model directory and reads the weights: the one read of the process.
+    /// Bytes of a directory's weights file.
+    pub fn weights_length(directory: &Path) -> Result<u64, EngineError> {
+        let file = ModelDirectory::open(directory)?.weights;
+        std::fs::metadata(&file).map(|metadata| metadata.len()).map_err(|error| unreadable(&file, &error))
+    }
+
+    /// Checks the model directory and reads the weights: once for each model of the process.
     pub fn load(options: &EngineOptions) -> Result<Self, EngineError> {
         let mut model = ModelDirectory::open(&options.model_directory)?;
         let placement = place(options, &model)?;

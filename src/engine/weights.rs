@@ -19,7 +19,7 @@ pub struct WeightsFile {
 }
 
 impl WeightsFile {
-    /// Reads the safetensors file. The only read of weights in a process's life.
+    /// Reads the safetensors file. The only read of a model's weights in a process's life.
     pub fn read(model: &ModelDirectory) -> Result<Self, EngineError> {
         let file = &model.weights;
         let raw = std::fs::read(file).map_err(|error| unreadable(file, &error))?;

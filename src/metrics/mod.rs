@@ -94,6 +94,11 @@ impl Metrics {
         self.histogram(&table::MODEL_LOAD_DURATION, &[]).record(seconds);
     }
 
+    /// `outcome`: one of [`table::ROLLOVERS`].
+    pub fn rollover(&self, outcome: &'static str) {
+        self.counter(&table::ROLLOVERS_TOTAL, &[outcome]).increment(1);
+    }
+
     /// As `/readyz` answers.
     pub fn ready(&self, ready: bool) {
         self.gauge(&table::READY, &[]).set(f64::from(u8::from(ready)));

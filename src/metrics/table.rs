@@ -39,6 +39,7 @@ const STAGE_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 const ARTICLES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1000.0];
 
 pub const REASONS: &[&str] = &["startup", "restart", "rollover"];
+pub const ROLLOVERS: &[&str] = &["done", "unchanged", "refused", "failed"];
 pub const WORKER_STATES: &[&str] = &["loading", "ready", "busy", "backoff", "stuck"];
 pub const FAILURES: &[&str] = &["panic", "error", "timeout"];
 pub const OUTCOMES: &[&str] = &["done", "retried", "quarantined", "lease_lost"];
@@ -54,10 +55,14 @@ pub const MODEL_INFO: Definition = define(
     "nerd_model_info",
     Kind::Gauge,
     &[label("model", &[]), label("sha256", &[]), label("dtype", &[]), label("device", &[])],
-    "1 once the model is loaded, 0 before; the labels say which model, its weights' digest, precision and device.",
+    "1 while the model is in use, 0 before it is loaded and after a rollover to another; the labels say which model, its weights' digest, precision and device.",
 );
-pub const MODEL_WEIGHT_READS: Definition =
-    define("nerd_model_weight_reads_total", Kind::Counter, &[], "Times the weights were read from disk: stays 1 in the life of a process.");
+pub const MODEL_WEIGHT_READS: Definition = define(
+    "nerd_model_weight_reads_total",
+    Kind::Counter,
+    &[],
+    "Times weights were read from disk: 1 in the life of a process, and one more for each rollover.",
+);
 pub const MODEL_LOADS: Definition = define(
     "nerd_model_loads_total",
     Kind::Counter,
@@ -81,6 +86,12 @@ pub const PROCESS_STARTS_24H: Definition = define(
     Kind::Gauge,
     &[label("command", COMMANDS)],
     "Processes of the last 24 hours on this database that loaded the model, from the ledger: daemons (run) and batch jobs (extract).",
+);
+pub const ROLLOVERS_TOTAL: Definition = define(
+    "nerd_rollovers_total",
+    Kind::Counter,
+    &[label("outcome", ROLLOVERS)],
+    "Changes of the model in a running process, by what became of them: in use, the same as before, not begun, or turned round.",
 );
 pub const READY: Definition =
     define("nerd_ready", Kind::Gauge, &[], "1 while the process can work: what /readyz answers, where the reasons are; else 0.");
@@ -226,6 +237,7 @@ pub const ALL: &[Definition] = &[
     MODEL_LOADS_24H,
     PROCESS_STARTS_24H,
     READY,
+    ROLLOVERS_TOTAL,
     MEMORY_TIGHT,
     WORKERS,
     WORKER_FAILURES,

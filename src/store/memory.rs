@@ -14,7 +14,9 @@ use super::{
     SweepOutcome,
 };
 use crate::backoff::Backoff;
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, GazetteerVersion, Mention, Rejection, ScopeKey};
+use crate::domain::{
+    AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, ExtractorVersion, GazetteerVersion, Mention, Rejection, ScopeKey,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -29,6 +31,7 @@ struct Written {
     mentions: Vec<Mention>,
     text_hash: Option<String>,
     gazetteer: Option<GazetteerVersion>,
+    version: ExtractorVersion,
 }
 
 struct Job {
@@ -52,15 +55,17 @@ struct Tables {
 }
 
 impl Tables {
-    /// What was written for another article of the same text and hash, with that hash and the same gazetteer.
-    fn twin(&self, reusable: &Reusable) -> Option<(Vec<Mention>, String)> {
+    /// What was written by this version for another article of the same text and hash, with that hash and the same gazetteer.
+    fn twin(&self, version: &ExtractorVersion, reusable: &Reusable) -> Option<(Vec<Mention>, String)> {
         let id = &reusable.id;
         let (text, hash) = self.texts.get(id)?;
         let hash = hash.as_ref()?;
         let same = |other: &ArticleId| {
             other != id && !self.jobs.contains_key(other) && self.texts.get(other) == Some(&(text.clone(), Some(hash.clone())))
         };
-        let right_here = |written: &Written| written.text_hash.as_ref() == Some(hash) && written.gazetteer == reusable.gazetteer;
+        let right_here = |written: &Written| {
+            written.text_hash.as_ref() == Some(hash) && written.gazetteer == reusable.gazetteer && written.version == *version
+        };
         let twin = self.done.iter().find(|(other, written)| same(other) && right_here(written))?;
         Some((twin.1.mentions.clone(), hash.clone()))
     }
@@ -151,6 +156,11 @@ impl MemoryStore {
         self.lock().done.get(&ArticleId::new(id)).map(|written| (written.times, written.mentions.clone()))
     }
 
+    /// Which version wrote an article's rows last.
+    pub fn done_by(&self, id: &str) -> Option<ExtractorVersion> {
+        self.lock().done.get(&ArticleId::new(id)).map(|written| written.version.clone())
+    }
+
     /// Articles completed so far.
     pub fn done_count(&self) -> usize {
         self.lock().done.len()
@@ -225,7 +235,12 @@ impl ArticleStore for MemoryStore {
         Ok(Batch { token: ClaimToken(token), articles })
     }
 
-    async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError> {
+    async fn complete(
+        &self,
+        token: ClaimToken,
+        version: &ExtractorVersion,
+        articles: &[AnnotatedArticle],
+    ) -> Result<Completion, StoreError> {
         self.reachable()?;
         let mut tables = self.lock();
         let mut completion = Completion::default();
@@ -233,7 +248,8 @@ impl ArticleStore for MemoryStore {
             let id = &annotated.article.id;
             if tables.jobs.get(id).is_some_and(|job| holds(job, token)) {
                 let AnnotatedArticle { article, mentions, gazetteer } = annotated.clone();
-                tables.write(id, Written { times: 0, mentions, text_hash: article.text_hash, gazetteer }, &mut completion);
+                let written = Written { times: 0, mentions, text_hash: article.text_hash, gazetteer, version: version.clone() };
+                tables.write(id, written, &mut completion);
             } else {
                 completion.lease_lost.push(id.clone());
             }
@@ -241,14 +257,15 @@ impl ArticleStore for MemoryStore {
         Ok(completion)
     }
 
-    async fn reuse(&self, token: ClaimToken, articles: &[Reusable]) -> Result<Completion, StoreError> {
+    async fn reuse(&self, token: ClaimToken, version: &ExtractorVersion, articles: &[Reusable]) -> Result<Completion, StoreError> {
         self.reachable()?;
         let mut tables = self.lock();
         let mut completion = Completion::default();
         for article in articles {
             let held = tables.jobs.get(&article.id).is_some_and(|job| holds(job, token));
-            let Some((mentions, hash)) = held.then(|| tables.twin(article)).flatten() else { continue };
-            let written = Written { times: 0, mentions, text_hash: Some(hash), gazetteer: article.gazetteer.clone() };
+            let Some((mentions, hash)) = held.then(|| tables.twin(version, article)).flatten() else { continue };
+            let written =
+                Written { times: 0, mentions, text_hash: Some(hash), gazetteer: article.gazetteer.clone(), version: version.clone() };
             tables.write(&article.id, written, &mut completion);
         }
         Ok(completion)

@@ -10,7 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, GazetteerRow, GazetteerVersion, Rejection, ScopeKey};
+use crate::domain::{
+    AnnotatedArticle, ArticleId, Batch, ClaimToken, ExtractorVersion, GazetteerRow, GazetteerVersion, Rejection, ScopeKey,
+};
 
 /// Why a statement failed. Transient: the database is away, overloaded or asked us to retry. Permanent: this very input or set-up is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -142,12 +144,17 @@ pub struct LoadRecord {
 pub trait ArticleStore: Send + Sync {
     /// Leases up to `limit` pending articles under a fresh token; the batch is empty when there is none.
     async fn claim(&self, request: &ClaimRequest) -> Result<Batch, StoreError>;
-    /// Replaces the articles' rows and closes their jobs, all or nothing; guarded by the token.
-    async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError>;
-    /// Completes those of a claim's articles whose very text another article's rows were written for by the same extractor version:
-    /// and with the same version of the gazetteer: they get a copy of these and their jobs are closed, all or nothing, guarded by
+    /// Replaces the articles' rows of this version and closes their jobs, all or nothing; guarded by the token.
+    async fn complete(
+        &self,
+        token: ClaimToken,
+        version: &ExtractorVersion,
+        articles: &[AnnotatedArticle],
+    ) -> Result<Completion, StoreError>;
+    /// Completes those of a claim's articles whose very text another article's rows of this version were written for with the
+    /// same version of the gazetteer: they get a copy of these and their jobs are closed, all or nothing, guarded by
     /// the token. The others stay as they are.
-    async fn reuse(&self, token: ClaimToken, articles: &[Reusable]) -> Result<Completion, StoreError>;
+    async fn reuse(&self, token: ClaimToken, version: &ExtractorVersion, articles: &[Reusable]) -> Result<Completion, StoreError>;
     /// The gazetteer's rows of a scope; `None` where it has none.
     async fn gazetteer_rows(&self, scope: &ScopeKey) -> Result<Option<GazetteerRows>, StoreError>;
     /// The version of each scope's rows as they are now, in the order given; `None` where there are none.

@@ -109,7 +109,9 @@ async fn insert(url: &str, articles: &[Article]) -> Result<(), tokio_postgres::E
 /// often it is there.
 pub async fn rows(client: &Client) -> BTreeMap<String, u64> {
     let mut all = BTreeMap::new();
-    for row in client.query("SELECT ((to_jsonb(e) - 'id' - 'created_at') #- '{meta,gazetteer}')::text FROM article_entities e", &[]).await.unwrap() {
+    for row in
+        client.query("SELECT ((to_jsonb(e) - 'id' - 'created_at') #- '{meta,gazetteer}')::text FROM article_entities e", &[]).await.unwrap()
+    {
         *all.entry(row.get(0)).or_default() += 1;
     }
     all

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
 use super::fleet::Fleet;
@@ -181,7 +182,11 @@ impl Site {
         client
     }
 
+    /// As whoever looks after a database does: what lost to the daemons' own locks is tried again.
     async fn run(&self, sql: &str) {
-        self.client().await.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let client = self.client().await;
+        while let Err(error) = client.batch_execute(sql).await {
+            assert_eq!(error.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED), "{sql}: {error:?}");
+        }
     }
 }

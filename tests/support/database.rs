@@ -64,7 +64,6 @@ impl Database {
             host_schema: "public".to_owned(),
             retry: policy(),
             discovery_chunk: 50,
-            extractor_version: "nerd-test".to_owned(),
             rules: RowRules::default(),
         }
     }

@@ -8,9 +8,18 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod queries;
+pub mod rig;
 
-use nerd::domain::ClaimedArticle;
+use std::sync::LazyLock;
+
+use nerd::domain::{ClaimedArticle, ExtractorVersion};
 use nerd::store::Reusable;
+
+/// The name of the rows that tests write.
+pub fn version() -> &'static ExtractorVersion {
+    static VERSION: LazyLock<ExtractorVersion> = LazyLock::new(|| ExtractorVersion::new("nerd-test"));
+    &VERSION
+}
 
 /// Articles without a gazetteer, as they are asked for copies.
 pub fn reusable(articles: &[ClaimedArticle]) -> Vec<Reusable> {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::rows::{Row, Rows, rows_of};
 use super::{PostgresStore, ids};
-use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken};
+use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, ExtractorVersion};
 use crate::store::{Completion, StoreError};
 
 /// One statement, hence one transaction and one round trip. What depends on what is said by the data: only closed jobs' articles
@@ -34,7 +34,12 @@ WITH {held}, closed AS MATERIALIZED (
 SELECT article_id FROM closed";
 
 impl PostgresStore {
-    pub(super) async fn complete_batch(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError> {
+    pub(super) async fn complete_batch(
+        &self,
+        token: ClaimToken,
+        version: &ExtractorVersion,
+        articles: &[AnnotatedArticle],
+    ) -> Result<Completion, StoreError> {
         let all: Vec<&ArticleId> = articles.iter().map(|a| &a.article.id).collect();
         let made: Vec<Rows> = articles.iter().map(|article| rows_of(article, &self.rules)).collect();
         let rows: Vec<&Row> = made.iter().flat_map(|made| &made.rows).collect();
@@ -52,7 +57,7 @@ impl PostgresStore {
                 &[
                     &token.0,
                     &ids(&all),
-                    &self.extractor_version,
+                    &version.as_str(),
                     &column(|r| &r.id),
                     &column(|r| &r.article_id),
                     &nullable(|r| r.article_text_hash.as_deref()),

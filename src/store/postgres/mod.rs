@@ -33,7 +33,7 @@ use super::{
     ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, RejectionOutcome, RetryPolicy, Reusable,
     StoreError, SweepOutcome,
 };
-use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, GazetteerVersion, Rejection, RowRules, ScopeKey};
+use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ExtractorVersion, GazetteerVersion, Rejection, RowRules, ScopeKey};
 use error::permanent;
 use front::Front;
 use session::{RoundTrips, Session};
@@ -53,8 +53,6 @@ pub struct StoreOptions {
     pub host_schema: String,
     pub retry: RetryPolicy,
     pub discovery_chunk: u32,
-    /// Filled in: names the rows of this model.
-    pub extractor_version: String,
     /// How entities become rows.
     pub rules: RowRules,
 }
@@ -67,7 +65,6 @@ pub struct PostgresStore {
     claimant: Claimant,
     retry: RetryPolicy,
     discovery_chunk: u32,
-    extractor_version: String,
     host_schema: String,
     rules: RowRules,
     statements: Statements,
@@ -110,7 +107,6 @@ impl PostgresStore {
             claimant,
             retry: options.retry.clone(),
             discovery_chunk: options.discovery_chunk,
-            extractor_version: options.extractor_version.clone(),
             host_schema: options.host_schema.clone(),
             rules: options.rules.clone(),
             statements: Statements::new(&options.host_schema),
@@ -153,12 +149,17 @@ impl ArticleStore for PostgresStore {
         self.claim_batch(request).await
     }
 
-    async fn complete(&self, token: ClaimToken, articles: &[AnnotatedArticle]) -> Result<Completion, StoreError> {
-        self.complete_batch(token, articles).await
+    async fn complete(
+        &self,
+        token: ClaimToken,
+        version: &ExtractorVersion,
+        articles: &[AnnotatedArticle],
+    ) -> Result<Completion, StoreError> {
+        self.complete_batch(token, version, articles).await
     }
 
-    async fn reuse(&self, token: ClaimToken, articles: &[Reusable]) -> Result<Completion, StoreError> {
-        self.copy_known(token, articles).await
+    async fn reuse(&self, token: ClaimToken, version: &ExtractorVersion, articles: &[Reusable]) -> Result<Completion, StoreError> {
+        self.copy_known(token, version, articles).await
     }
 
     async fn gazetteer_rows(&self, scope: &ScopeKey) -> Result<Option<GazetteerRows>, StoreError> {

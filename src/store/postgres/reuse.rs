@@ -3,7 +3,7 @@
 //! guarded by the claim's token as every completion is.
 
 use super::{PostgresStore, ids};
-use crate::domain::{ArticleId, ClaimToken};
+use crate::domain::{ArticleId, ClaimToken, ExtractorVersion};
 use crate::store::{Completion, Reusable, StoreError};
 
 /// Rows of one hash that are looked at for a twin: a text that thousands of articles share costs no more than any other. What
@@ -61,12 +61,17 @@ SELECT w.id, k.article_id IS NOT NULL AS done, (SELECT count(*) FROM copied) AS 
 FROM twin w LEFT JOIN closed k ON k.article_id = w.id";
 
 impl PostgresStore {
-    pub(super) async fn copy_known(&self, token: ClaimToken, articles: &[Reusable]) -> Result<Completion, StoreError> {
+    pub(super) async fn copy_known(
+        &self,
+        token: ClaimToken,
+        version: &ExtractorVersion,
+        articles: &[Reusable],
+    ) -> Result<Completion, StoreError> {
         let names: Vec<&ArticleId> = articles.iter().map(|article| &article.id).collect();
         let gazetteers: Vec<Option<&str>> = articles.iter().map(|article| article.gazetteer.as_ref().map(|version| &*version.0)).collect();
         let session = self.session().await?;
         let rows =
-            session.query(&self.statements.reuse, &[&token.0, &ids(&names), &self.extractor_version, &MOST_ROWS_SEEN, &gazetteers]).await?;
+            session.query(&self.statements.reuse, &[&token.0, &ids(&names), &version.as_str(), &MOST_ROWS_SEEN, &gazetteers]).await?;
         let mut completion = Completion::default();
         for row in &rows {
             let id = ArticleId::new(row.get::<_, String>("id"));

@@ -2,7 +2,7 @@
 
 use super::PostgresStore;
 use super::sql::fill;
-use crate::domain::{ArticleId, ClaimedArticle};
+use crate::domain::{ArticleId, ClaimedArticle, ExtractorVersion};
 use crate::store::StoreError;
 
 /// The newest articles that have rows of other versions than ours, in the order of an index.
@@ -32,10 +32,15 @@ pub struct StandingRow {
 }
 
 impl PostgresStore {
-    /// At most so many articles, the newest first, each with its rows of other versions than ours; `source`: only of this one.
-    pub async fn sample(&self, source: Option<&str>, limit: u32) -> Result<Vec<(ClaimedArticle, Vec<StandingRow>)>, StoreError> {
+    /// At most so many articles, the newest first, each with its rows of other versions than this one; `source`: only of this one.
+    pub async fn sample(
+        &self,
+        version: &ExtractorVersion,
+        source: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<(ClaimedArticle, Vec<StandingRow>)>, StoreError> {
         let session = self.session().await?;
-        let found = session.query(&fill(ARTICLES, &self.host_schema), &[&i64::from(limit), &source, &self.extractor_version]).await?;
+        let found = session.query(&fill(ARTICLES, &self.host_schema), &[&i64::from(limit), &source, &version.as_str()]).await?;
         let mut sample: Vec<(ClaimedArticle, Vec<StandingRow>)> = found
             .iter()
             .map(|row| {
@@ -53,7 +58,7 @@ impl PostgresStore {
             })
             .collect();
         let ids: Vec<String> = sample.iter().map(|(article, _)| article.id.to_string()).collect();
-        for row in session.query(&fill(ROWS, &self.host_schema), &[&ids, &self.extractor_version]).await? {
+        for row in session.query(&fill(ROWS, &self.host_schema), &[&ids, &version.as_str()]).await? {
             let id: &str = row.get("article_id");
             let Some((_, rows)) = sample.iter_mut().find(|(article, _)| article.id.as_str() == id) else { continue };
             rows.push(StandingRow {
