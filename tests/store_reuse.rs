@@ -7,7 +7,6 @@ use std::time::Duration;
 use nerd::domain::{AnnotatedArticle, ArticleId, Batch, Entity, ExtractorVersion, GazetteerMatch, GazetteerVersion, Mention, Origin};
 use nerd::store::{ArticleStore, ClaimRequest, Reusable};
 use support::database::{Database, connect};
-use uuid::Uuid;
 
 async fn claim(store: &dyn ArticleStore, limit: u32) -> Batch {
     store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap()
