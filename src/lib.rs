@@ -14,6 +14,7 @@ pub mod memory;
 pub mod metrics;
 pub mod native;
 pub mod settings;
+pub mod trace;
 
 // floor 2: the outside
 pub mod engine;

@@ -14,7 +14,7 @@ pub fn start(log: &Log) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     match log.format {
         LogFormat::Text => builder.with_ansi(colour).with_target(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).init(),
     }
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();

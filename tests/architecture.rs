@@ -14,6 +14,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("memory", 1),
     ("metrics", 1),
     ("settings", 1),
+    ("trace", 1),
     ("engine", 2),
     ("gazetteer", 1),
     ("store", 2),
@@ -128,5 +129,19 @@ fn native_code_stays_in_its_rooms() {
         );
         let processes = text.contains("process::Command") || text.contains("Command::new(");
         assert!(!processes, "{}: the daemon never spawns a process", path.display());
+    }
+}
+
+/// The page tells of every room, on its floor.
+#[test]
+fn the_page_shows_the_house() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md")).unwrap();
+    for (room, _) in FLOORS {
+        let line = page.lines().find(|line| line.starts_with("| ") && line.contains(&format!("`{room}`")));
+        assert!(line.is_some(), "docs/architecture.md does not show {room}");
+    }
+    let source = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists();
+    for path in page.split('`').filter(|word| (word.starts_with("src/") || word.starts_with("tests/")) && word.ends_with(".rs")) {
+        assert!(source(path), "docs/architecture.md names {path}, which is not there");
     }
 }

@@ -7,19 +7,16 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
+/// What the README picks out is there.
 #[test]
-fn the_readme_lists_every_key_with_its_default() {
+fn the_readme_names_keys_that_exist() {
     let readme = read("README.md");
-    for key in KEYS {
-        let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
-        let line = format!("| `{}` | {default} |", key.name);
-        assert!(readme.contains(&line), "README.md lacks {line:?}");
-        for alias in key.aliases {
-            assert!(readme.contains(alias), "README.md lacks {alias}");
-        }
+    let table = readme.split("Those that\nmost houses touch:").nth(1).expect("a table of keys").split("\n## ").next().unwrap();
+    let named: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert!(named.len() > 5, "{table}");
+    for name in named {
+        assert!(KEYS.iter().any(|key| key.name == name), "{name} is no key");
     }
-    let rows = readme.lines().filter(|line| line.starts_with("| `") && line.matches('.').count() > 0 && line.contains("` |")).count();
-    assert!(rows >= KEYS.len(), "{rows} rows");
 }
 
 /// The file for taking over says what its comments say.

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::permits::Permit;
 use crate::domain::ClaimToken;
 use crate::metrics::Metrics;
+use crate::trace::BatchTrace;
 
 /// The process's articles in flight, and what became of those that were.
 #[derive(Default)]
@@ -65,17 +66,23 @@ pub struct InFlight {
     articles: u64,
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
+    trace: BatchTrace,
     _permit: Permit,
 }
 
 impl InFlight {
-    pub fn new(token: ClaimToken, articles: usize, permit: Permit, ledger: Arc<Ledger>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(token: ClaimToken, articles: usize, permit: Permit, ledger: Arc<Ledger>, metrics: Arc<Metrics>, trace: BatchTrace) -> Arc<Self> {
         let articles = articles as u64;
         ledger.articles.fetch_add(articles, Ordering::SeqCst);
         ledger.tally.claimed.fetch_add(articles, Ordering::Relaxed);
         ledger.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(token);
         metrics.in_flight(articles as i64);
-        Arc::new(Self { token, articles, ledger, metrics, _permit: permit })
+        Arc::new(Self { token, articles, ledger, metrics, trace, _permit: permit })
+    }
+
+    /// Its trace, which ends with it.
+    pub fn trace(&self) -> &BatchTrace {
+        &self.trace
     }
 }
 
@@ -100,7 +107,7 @@ mod tests {
     async fn counts_while_it_lives() {
         let (permits, ledger, metrics) = (Permits::new(), Ledger::new(), Metrics::new());
         permits.mint(1);
-        let guard = InFlight::new(ClaimToken(Uuid::new_v4()), 3, permits.acquire().await, ledger.clone(), metrics.clone());
+        let guard = InFlight::new(ClaimToken(Uuid::new_v4()), 3, permits.acquire().await, ledger.clone(), metrics.clone(), BatchTrace::none());
         let half = guard.clone();
         assert_eq!((ledger.articles(), ledger.tokens().len(), permits.available()), (3, 1, 0));
         assert!(metrics.render().contains("nerd_in_flight_articles 3"));

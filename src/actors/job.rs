@@ -116,6 +116,7 @@ mod tests {
     use crate::actors::in_flight::Ledger;
     use crate::actors::permits::Permits;
     use crate::metrics::Metrics;
+    use crate::trace::BatchTrace;
 
     async fn jobs(sizes: &[usize]) -> VecDeque<Job> {
         let permits = Permits::new();
@@ -136,7 +137,7 @@ mod tests {
                 })
                 .map(|article| Prepared { article, decoded: None, scope: None })
                 .collect();
-            let in_flight = InFlight::new(token, size, permits.acquire().await, Ledger::new(), Metrics::new());
+            let in_flight = InFlight::new(token, size, permits.acquire().await, Ledger::new(), Metrics::new(), BatchTrace::none());
             jobs.push_back(Job { token, articles, in_flight });
         }
         jobs

@@ -11,6 +11,7 @@ use super::model::Model;
 use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, ExtractorVersion, Mention, Rejection};
 use crate::engine::{EngineFactory, TextError, Work};
 use crate::store::LoadRecord;
+use crate::trace::BatchTrace;
 
 /// Poller to supervisor: a claimed batch with what it is to be matched with.
 #[derive(Message)]
@@ -57,6 +58,18 @@ pub struct Annotated {
     pub work: Work,
     /// Seconds that matching took; `None` where no text had a gazetteer.
     pub match_seconds: Option<f64>,
+}
+
+impl Annotated {
+    /// Its stages, which ended just now one after the other.
+    pub fn trace(&self, trace: &BatchTrace) {
+        let (work, matching) = (&self.work, self.match_seconds.unwrap_or(0.0));
+        trace.stage("tokenize", work.tokenize_seconds, matching + work.infer_seconds, &[("nerd.tokens", work.content_tokens)]);
+        trace.stage("infer", work.infer_seconds, matching, &[("nerd.words", work.words), ("nerd.windows", work.windows)]);
+        if let Some(seconds) = self.match_seconds {
+            trace.stage("match", seconds, 0.0, &[]);
+        }
+    }
 }
 
 /// Why a whole call failed.

@@ -3,7 +3,7 @@
 //! For a batch job it stops at a limit or at the first claim that finds nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::prelude::*;
 use tokio::sync::Notify;
@@ -24,6 +24,7 @@ use crate::domain::rot47::Preparation;
 use crate::domain::{ArticleId, Batch, ClaimToken, ClaimedArticle, ScopeKey};
 use crate::metrics::Metrics;
 use crate::store::{ArticleStore, ClaimRequest, Reusable};
+use crate::trace::{BatchTrace, Traces};
 
 /// Pauses after a failed claim.
 const AWAY: Backoff = Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(15) };
@@ -63,6 +64,7 @@ pub struct PollParts {
     pub ledger: Arc<Ledger>,
     pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
+    pub traces: Arc<Traces>,
     /// Rung by notifications.
     pub bell: Arc<Notify>,
     /// Cancelled: no more claims.
@@ -127,6 +129,7 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
         }
         let most = if tight { 1 } else { options.batch_articles };
         let request = ClaimRequest { limit: most.min(left), lease: options.lease, source: options.source.clone() };
+        let (began, started) = (SystemTime::now(), Instant::now());
         let pause = match claim(parts, request).await {
             Ok(batch) if batch.articles.is_empty() => {
                 failed = 0;
@@ -145,9 +148,12 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
                 claimed += batch.articles.len() as u64;
                 parts.metrics.batch(batch.articles.len() as u64);
                 let token = batch.token;
-                let in_flight = InFlight::new(token, batch.articles.len(), permit, parts.ledger.clone(), parts.metrics.clone());
-                let Some(articles) = prepare(options, parts, batch).await else { return };
-                let articles = if options.reuse { reuse(parts, token, articles).await } else { articles };
+                let trace = parts.traces.batch(token.0, batch.articles.len(), began);
+                trace.stage("claim", started.elapsed().as_secs_f64(), 0.0, &[]);
+                let (ledger, metrics) = (parts.ledger.clone(), parts.metrics.clone());
+                let in_flight = InFlight::new(token, batch.articles.len(), permit, ledger, metrics, trace);
+                let Some(articles) = prepare(options, parts, batch, in_flight.trace()).await else { return };
+                let articles = if options.reuse { reuse(parts, token, articles, in_flight.trace()).await } else { articles };
                 if !articles.is_empty() {
                     parts.supervisor.do_send(Assign { token, articles, in_flight });
                 }
@@ -188,7 +194,7 @@ async fn claim(parts: &PollParts, request: ClaimRequest) -> Result<Batch, ()> {
 
 /// Brings the gazetteers of a batch, and makes its texts readable. While the database does not give them, the batch waits, its
 /// lease renewed: without its matches it must not be written. `None` when it was given back, since the process is asked to end.
-async fn prepare(options: &PollOptions, parts: &PollParts, batch: Batch) -> Option<Vec<Prepared>> {
+async fn prepare(options: &PollOptions, parts: &PollParts, batch: Batch, trace: &BatchTrace) -> Option<Vec<Prepared>> {
     let prepared = |article: ClaimedArticle, scope| Prepared { decoded: options.prepare.read(&article.text), article, scope };
     let Some(scopes) = &parts.scopes else {
         return Some(batch.articles.into_iter().map(|article| prepared(article, None)).collect());
@@ -200,7 +206,9 @@ async fn prepare(options: &PollOptions, parts: &PollParts, batch: Batch) -> Opti
     loop {
         match scopes.of(&keys).await {
             Ok(found) => {
-                parts.metrics.stage("gazetteer", started.elapsed().as_secs_f64());
+                let seconds = started.elapsed().as_secs_f64();
+                parts.metrics.stage("gazetteer", seconds);
+                trace.stage("gazetteer", seconds, 0.0, &[]);
                 return Some(batch.articles.into_iter().zip(found).map(|(article, scope)| prepared(article, scope)).collect());
             }
             Err(error) => {
@@ -228,7 +236,7 @@ async fn prepare(options: &PollOptions, parts: &PollParts, batch: Batch) -> Opti
 /// The claim's second half: what is left of the batch when the articles whose text is known are completed. They are copied here
 /// and not by the writer, since a twin that was found first and copied later might have changed, and its article would have to
 /// come back. When it fails, everything takes the usual way; what was copied all the same is found lost there, and dropped.
-async fn reuse(parts: &PollParts, token: ClaimToken, mut articles: Vec<Prepared>) -> Vec<Prepared> {
+async fn reuse(parts: &PollParts, token: ClaimToken, mut articles: Vec<Prepared>, trace: &BatchTrace) -> Vec<Prepared> {
     let started = Instant::now();
     let asked = |prepared: &Prepared| Reusable {
         id: prepared.article.id.clone(),
@@ -236,7 +244,9 @@ async fn reuse(parts: &PollParts, token: ClaimToken, mut articles: Vec<Prepared>
     };
     let asked: Vec<Reusable> = articles.iter().map(asked).collect();
     let result = parts.store.reuse(token, &parts.model.get().version, &asked).await;
-    parts.metrics.stage("reuse", started.elapsed().as_secs_f64());
+    let seconds = started.elapsed().as_secs_f64();
+    parts.metrics.stage("reuse", seconds);
+    trace.stage("reuse", seconds, 0.0, &[("nerd.copied", result.as_ref().map_or(0, |completion| completion.done.len() as u64))]);
     match result {
         Ok(completion) => {
             articles

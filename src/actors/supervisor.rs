@@ -215,6 +215,7 @@ impl PoolSupervisor {
                 Outcomes { ledger: &self.parts.ledger, metrics: &self.parts.metrics }.annotated(&annotated);
                 if let Some(job) = job {
                     let in_flight = job.in_flight.clone();
+                    annotated.trace(in_flight.trace());
                     let version = self.places[index].model.version.clone();
                     self.persist(job.token, version, job.sort(annotated.texts), in_flight);
                 }
@@ -241,6 +242,8 @@ impl PoolSupervisor {
     /// A failed batch is split until the culprit stands alone; alone, it is the one that is rejected.
     fn isolate(&mut self, job: Option<Job>, error: &str, weight: u32) {
         let Some(job) = job else { return };
+        job.in_flight.trace().fault(error);
+        tracing::debug!(batch = %job.token.0, trace_id = job.in_flight.trace().id(), articles = job.articles.len(), error, "isolating what failed");
         match job.split() {
             Ok((first, second)) => {
                 self.waiting.push_front(second);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use tracing::Instrument;
 
 use super::fatal::{DeathWatch, Fatal};
 use super::health::{Health, STAMP_EVERY, Watched};
@@ -58,7 +59,9 @@ impl Handler<Persist> for Writer {
 
     fn handle(&mut self, message: Persist, _: &mut Context<Self>) -> Self::Result {
         let parts = self.parts.clone();
-        AtomicResponse::new(Box::pin(async move { parts.settle(message).await }.into_actor(self)))
+        // Lines about an article say which batch and which trace.
+        let span = tracing::info_span!("settle", batch = %message.token.0, trace_id = message.in_flight.trace().id());
+        AtomicResponse::new(Box::pin(async move { parts.settle(message).await }.instrument(span).into_actor(self)))
     }
 }
 
@@ -67,9 +70,11 @@ impl WriterParts {
         let Persist { token, version, annotated, rejected, released, in_flight } = message;
         let mut rejected = rejected;
         if !annotated.is_empty() {
-            let started = Instant::now();
+            let (started, articles) = (Instant::now(), annotated.len() as u64);
             rejected.extend(self.complete(token, &version, annotated).await);
-            self.metrics.stage("write", started.elapsed().as_secs_f64());
+            let seconds = started.elapsed().as_secs_f64();
+            self.metrics.stage("write", seconds);
+            in_flight.trace().stage("write", seconds, 0.0, &[("nerd.articles", articles)]);
         }
         if !rejected.is_empty() {
             self.reject(token, &rejected).await;

@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::store::postgres::{PostgresStore, StoreOptions, migrate};
 use crate::store::{ArticleStore, StoreError};
+use crate::trace::Traces;
 
 /// The running parts.
 pub(super) struct Daemon {
@@ -43,6 +44,7 @@ pub(super) struct Daemon {
     ledger: Arc<Ledger>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    traces: Arc<Traces>,
     bell: Arc<Notify>,
     fatal: Fatal,
     /// The schema is fit.
@@ -67,6 +69,7 @@ impl Daemon {
         store: Arc<PostgresStore>,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
+        traces: Arc<Traces>,
         fatal: Fatal,
     ) -> Self {
         let (ledger, permits, bell) = (Ledger::new(), Permits::new(), Arc::new(Notify::new()));
@@ -137,6 +140,7 @@ impl Daemon {
             ledger,
             health,
             metrics,
+            traces,
             bell,
             fatal,
             opened,
@@ -254,6 +258,7 @@ impl Daemon {
                 ledger: self.ledger.clone(),
                 health: self.health.clone(),
                 metrics: self.metrics.clone(),
+                traces: self.traces.clone(),
                 bell: self.bell.clone(),
                 stop: self.stop.clone(),
                 finished: self.finished.clone(),

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::store::postgres::{PostgresStore, StoreOptions, Target};
 use crate::store::{Claimant, RetryPolicy, StoreError};
+use crate::trace::{Origin, Traces};
 use crate::{http, memory};
 use daemon::Daemon;
 use signals::Signals;
@@ -200,12 +201,21 @@ async fn start(settings: &Settings, task: Task) -> Result<End, String> {
     metrics.model(&loaded.name, &loaded.sha256, &loaded.precision, &loaded.device, true);
     let options = store_options(settings);
     let version = extractor_version(settings, factory.model());
+    let traces = match settings.trace.endpoint.as_str() {
+        "" => Traces::off(),
+        endpoint => Traces::to(endpoint, settings.trace.one_in, Origin { boot_id, host: host() })?,
+    };
     let claimant = Claimant { boot_id, host: host() };
     let store = Arc::new(PostgresStore::new(&options, claimant).map_err(|error| error.to_string())?);
     let model = Model { factory: (task.engines)(with_memory(settings, factory)), version };
     let (fatal, faults) = Fatal::channel();
-    let daemon = Daemon::wire(settings, &task, boot_id, model, store, metrics, health, fatal);
-    daemon.attend(settings, task, options, signals, faults).await
+    let daemon = Daemon::wire(settings, &task, boot_id, model, store, metrics, health, traces.clone(), fatal);
+    let end = daemon.attend(settings, task, options, signals, faults).await;
+    // Forced means now: what was not sent is not sent.
+    if !matches!(end, Ok(End::Forced)) {
+        let _ = tokio::task::spawn_blocking(move || traces.end()).await;
+    }
+    end
 }
 
 /// The end in one log line.

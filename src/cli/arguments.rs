@@ -75,8 +75,19 @@ pub enum Command {
     ProveLoads(ProveLoads),
     /// Put another model into the daemon on this machine without stopping it
     Rollover(Rollover),
+    /// Print what a shell needs to complete nerd's commands and flags
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    Man(Man),
     /// Ask a running daemon whether it is alive (for a container's HEALTHCHECK)
     Health,
+}
+
+impl Command {
+    /// It says the same whatever is configured.
+    pub fn is_about_itself(&self) -> bool {
+        matches!(self, Self::Completions(_) | Self::Man(_))
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -199,6 +210,23 @@ pub struct Rollover {
     /// How long to wait for the outcome
     #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\x1b[1mExample:\x1b[0m
+  nerd completions bash > /etc/bash_completion.d/nerd
+  nerd completions zsh > /usr/local/share/zsh/site-functions/_nerd")]
+pub struct Completions {
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\x1b[1mExample:\x1b[0m
+  nerd man /usr/local/share/man/man1 && man nerd-run")]
+pub struct Man {
+    /// Directory for the pages; without it, the program's own page is printed
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

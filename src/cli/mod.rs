@@ -4,6 +4,7 @@ pub mod annotate;
 mod arguments;
 mod daemon;
 mod highlight;
+mod manual;
 mod operate;
 mod parity;
 mod pool;
@@ -34,6 +35,7 @@ pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
     let arguments = Arguments::parse();
     let (settings, effective) = match settings(&arguments) {
         Ok(resolved) => resolved,
+        Err(_) if arguments.command.is_about_itself() => Default::default(),
         Err(error) => {
             anstream::eprintln!("nerd: {error}");
             return Ok(CONFIGURATION);
@@ -51,6 +53,8 @@ pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
         Command::Retry(options) => operate::retry(&settings, &options),
         Command::ProveLoads(options) => operate::prove_loads(&settings, &options),
         Command::Rollover(options) => rollover::rollover(&settings, &options),
+        Command::Completions(options) => Ok(manual::completions(&options)),
+        Command::Man(options) => manual::man(&options),
         Command::Health => operate::health(&settings),
     }
 }

@@ -4,6 +4,7 @@
 mod gazetteer;
 mod output;
 mod supervision;
+mod trace;
 
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ const INSTANT: Duration = Duration::from_millis(10);
 /// Every key, in the order of the README's table.
 pub const KEYS: &[Key] = &joined::<{ count(LISTS) }>(LISTS);
 
-const LISTS: &[&[Key]] = &[RUNNING, gazetteer::KEYS, supervision::KEYS, output::KEYS, AROUND];
+const LISTS: &[&[Key]] = &[RUNNING, gazetteer::KEYS, supervision::KEYS, output::KEYS, AROUND, trace::KEYS];
 
 const fn count(lists: &[&[Key]]) -> usize {
     let (mut all, mut list) = (0, 0);

@@ -37,6 +37,16 @@ pub struct Settings {
     pub http: Http,
     pub log: Log,
     pub shutdown: Shutdown,
+    pub trace: Trace,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// Address of an OTLP collector; empty: nowhere.
+    pub endpoint: String,
+    /// Of so many batches one is traced.
+    pub one_in: u32,
 }
 
 #[derive(Clone, Debug, Default)]

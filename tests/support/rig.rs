@@ -23,6 +23,7 @@ use nerd::engine::scripted::ScriptedFactory;
 use nerd::metrics::Metrics;
 use nerd::store::memory::MemoryStore;
 use nerd::store::{ArticleStore, RetryPolicy};
+use nerd::trace::Traces;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -147,6 +148,7 @@ impl Rig {
                 ledger: ledger.clone(),
                 health: health.clone(),
                 metrics: metrics.clone(),
+                traces: Traces::off(),
                 bell,
                 stop: stop.clone(),
                 finished: finished.clone(),
