@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint chaos rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
+.PHONY: help setup build demo clean-demo test lint chaos chaos-memory rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -33,6 +33,9 @@ test: setup rules ## every test, on a real PostgreSQL and the real model
 chaos: setup ## kill, cut, stop and fill up everything for long, count what was lost: MINUTES=10 ARTICLES=20000 PROCESSES=3 SEED=n
 	cargo build --release --locked --bin nerd --example faulty_nerd
 	CHAOS_MINUTES=$(or $(MINUTES),10) CHAOS_ARTICLES=$(or $(ARTICLES),20000) CHAOS_PROCESSES=$(or $(PROCESSES),3) CHAOS_SEED=$(SEED) cargo test --release --locked --test chaos every_article -- --nocapture
+
+chaos-memory: setup ## a real control group, its limit approached and exceeded; needs the rights to make one
+	cargo test --release --locked --test control_group -- --ignored --nocapture --test-threads 1
 
 rules: ## check the alerts and run their tests (brings promtool)
 	@deploy/setup/prometheus.sh rules

@@ -60,7 +60,7 @@ async fn main() -> ExitCode {
 impl Bench {
     async fn phase(&self, name: &str, source: Option<&str>) -> Value {
         let store = self.host.store();
-        let request = ClaimRequest { limit: self.limit, lease: Duration::from_secs(60), source: source.map(str::to_owned) };
+        let request = ClaimRequest { limit: self.limit, lease: Duration::from_secs(60), source: source.map(str::to_owned), suspects: true };
         let (mut durations, mut articles) = (Vec::new(), 0);
         for round in 0..self.claims + WARM_UP {
             let started = Instant::now();
@@ -117,7 +117,8 @@ impl Bench {
         let store = self.host.store();
         let statements = store.statements();
         let (limit, named) = (self.limit.to_string(), source.map(|source| format!("'{source}'")));
-        let mut arguments = vec!["gen_random_uuid()", "gen_random_uuid()", "'bench'", &limit, "60000", "4194304", "'-infinity'", "''"];
+        let mut arguments =
+            vec!["gen_random_uuid()", "gen_random_uuid()", "'bench'", &limit, "60000", "4194304", "'-infinity'", "''", "true"];
         arguments.extend(named.as_deref());
         let statement = if source.is_some() { &statements.claim_source } else { &statements.claim };
         let client = connect(&self.host.url).await;

@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
     host.warm().await;
     let (batches, limit, names) = (number("CLAIMS", 300) as usize, number("LIMIT", 64) as u32, number("ENTITIES", 15) as usize);
     let store = host.store();
-    let request = ClaimRequest { limit, lease: Duration::from_secs(60), source: None };
+    let request = ClaimRequest { limit, lease: Duration::from_secs(60), source: None, suspects: true };
     let (mut durations, mut articles, mut rows) = (Vec::new(), 0, 0);
     let (mut log, mut trips) = (position(&host).await, store.round_trips());
     for round in 0..batches + WARM_UP {

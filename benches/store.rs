@@ -75,7 +75,7 @@ fn measured(criterion: &mut Criterion, runtime: &Runtime, name: &str, round: imp
 async fn claim(store: &PostgresStore, limit: u32) -> (Batch, Duration) {
     for _ in 0..16 {
         let started = Instant::now();
-        let batch = store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap();
+        let batch = store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap();
         let spent = started.elapsed();
         if batch.articles.len() == limit as usize {
             return (batch, spent);

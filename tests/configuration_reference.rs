@@ -53,7 +53,11 @@ fn page() -> String {
         let (own, _) = key.name.split_once('.').expect("a key has a section");
         if own != section {
             section = own;
-            write!(text, "\n## {section}\n\n| key | kind | default | meaning | environment | flag |\n| --- | --- | --- | --- | --- | --- |\n").unwrap();
+            write!(
+                text,
+                "\n## {section}\n\n| key | kind | default | meaning | environment | flag |\n| --- | --- | --- | --- | --- | --- |\n"
+            )
+            .unwrap();
         }
         writeln!(text, "{}", row(key)).unwrap();
     }
@@ -68,7 +72,10 @@ fn the_reference_is_what_the_code_says() {
         std::fs::write(&file, &made).unwrap();
     }
     let kept = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(kept == made, "docs/configuration.md is not what the code says: NERD_WRITE_DOCS=1 cargo test --release --test configuration_reference");
+    assert!(
+        kept == made,
+        "docs/configuration.md is not what the code says: NERD_WRITE_DOCS=1 cargo test --release --test configuration_reference"
+    );
 }
 
 #[test]

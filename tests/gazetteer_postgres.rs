@@ -55,7 +55,8 @@ impl Rig {
 
     /// Works off what is pending as the daemon does, with these words of the model.
     async fn work(&self, found: &[(&str, &str)]) {
-        let batch = self.store.claim(&ClaimRequest { limit: 100, lease: Duration::from_secs(60), source: None }).await.unwrap();
+        let batch =
+            self.store.claim(&ClaimRequest { limit: 100, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap();
         let key = |id: &Option<String>, other: &Option<String>| ScopeKey::new(id.as_deref(), other.as_deref());
         let keys: Vec<Option<ScopeKey>> = batch.articles.iter().map(|article| key(&article.source_id, &article.dataset_id)).collect();
         let scopes = self.scopes.of(&keys).await.unwrap();
@@ -297,7 +298,7 @@ async fn a_row_deleted_after_it_was_matched_is_no_match_and_no_error() {
     let rig = Rig::new().await;
     rig.row("g", "Boone Hospital", Some("healthcare"), None).await;
     rig.database.article("a", "Boone Hospital").await;
-    let batch = rig.store.claim(&ClaimRequest { limit: 1, lease: Duration::from_secs(60), source: None }).await.unwrap();
+    let batch = rig.store.claim(&ClaimRequest { limit: 1, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap();
     let scope = rig.scopes.of(&[ScopeKey::new(Some("s-gazette"), Some("d"))]).await.unwrap().pop().unwrap().unwrap();
     let mentions = scope.mentions("Boone Hospital", vec![]);
     assert_eq!(mentions.len(), 1);

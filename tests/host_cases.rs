@@ -106,7 +106,7 @@ impl Rig {
         self.database.article_of(&source, &id, Some(&case.text), Some(""), "cleaned").await;
         let store = self.store();
         assert_eq!(store.discover().await.unwrap(), 1);
-        let batch = store.claim(&ClaimRequest { limit: 9, lease: Duration::from_secs(60), source: None }).await.unwrap();
+        let batch = store.claim(&ClaimRequest { limit: 9, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap();
         let article = batch.articles[0].clone();
         let key = ScopeKey::new(article.source_id.as_deref(), article.dataset_id.as_deref());
         let options = ScopeOptions { memory_bytes: 1 << 20, refresh: Duration::ZERO, compat: self.rules.compat };
@@ -411,7 +411,7 @@ async fn other_rows_and_columns_stay() {
     let host: String = database.client.query_one(before, &[]).await.unwrap().get(0);
     let store = database.store();
     store.discover().await.unwrap();
-    let batch = store.claim(&ClaimRequest { limit: 9, lease: Duration::from_secs(60), source: None }).await.unwrap();
+    let batch = store.claim(&ClaimRequest { limit: 9, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap();
     // Written by somebody else meanwhile: an old row of ours, and those of other versions.
     let rows = "INSERT INTO article_entities (id, article_id, entity_text, entity_norm, entity_label, extractor_version, created_at)
         SELECT v.version || a.id, a.id, 'Old', 'old', 'ORG', nullif(v.version, 'none'), now()

@@ -14,7 +14,8 @@ fn printed(arguments: &[&str]) -> String {
 fn commands() -> Vec<String> {
     let help = printed(&["--help"]);
     let listed = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1).take_while(|line| line.starts_with("  "));
-    let names: Vec<String> = listed.filter_map(|line| line[2..].split(' ').next()).filter(|name| !["", "help"].contains(name)).map(str::to_owned).collect();
+    let names: Vec<String> =
+        listed.filter_map(|line| line[2..].split(' ').next()).filter(|name| !["", "help"].contains(name)).map(str::to_owned).collect();
     assert!(names.len() > 8, "{help}");
     names
 }
@@ -37,7 +38,8 @@ fn every_command_has_its_page() {
     let directory = tempfile::tempdir().unwrap();
     printed(&["man", directory.path().to_str().unwrap()]);
     for command in commands() {
-        let page = std::fs::read_to_string(directory.path().join(format!("nerd-{command}.1"))).unwrap_or_else(|error| panic!("{command}: {error}"));
+        let page = std::fs::read_to_string(directory.path().join(format!("nerd-{command}.1")))
+            .unwrap_or_else(|error| panic!("{command}: {error}"));
         assert!(page.contains(".TH") && page.contains("SYNOPSIS"), "{page}");
     }
 }

@@ -15,7 +15,7 @@ use support::database::{Database, connect};
 const LEASE: Duration = Duration::from_secs(60);
 
 async fn claim(store: &PostgresStore, limit: u32) -> Batch {
-    store.claim(&ClaimRequest { limit, lease: LEASE, source: None }).await.unwrap()
+    store.claim(&ClaimRequest { limit, lease: LEASE, source: None, suspects: true }).await.unwrap()
 }
 
 fn ids(articles: &[ClaimedArticle]) -> Vec<ArticleId> {

@@ -107,7 +107,7 @@ impl Fixture {
     }
 
     async fn claim(&self, limit: u32) -> Batch {
-        self.store().claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap()
+        self.store().claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap()
     }
 }
 
@@ -209,6 +209,23 @@ async fn a_failed_article_is_tried_alone(f: &Fixture) {
     assert_eq!(f.claim(5).await.articles.len(), 2);
 }
 
+/// A process that has something in flight gets none, and is told that one waits.
+async fn a_suspect_is_claimed_only_by_who_asks(f: &Fixture) {
+    for id in ["a", "b"] {
+        f.add(id).await;
+    }
+    let batch = f.claim(1).await;
+    f.store().reject(batch.token, &[rejection(&batch.articles[0], 1)]).await.unwrap();
+    f.make_due().await;
+    let request = |suspects| ClaimRequest { limit: 9, lease: Duration::from_secs(60), source: None, suspects };
+    let busy = f.store().claim(&request(false)).await.unwrap();
+    assert_eq!((busy.articles.len(), busy.alone, busy.suspect_waits), (1, false, true));
+    assert_ne!(busy.articles[0].id, batch.articles[0].id);
+    assert!(f.store().claim(&request(false)).await.unwrap().articles.is_empty());
+    let free = f.store().claim(&request(true)).await.unwrap();
+    assert_eq!((ids(&free), free.alone, free.suspect_waits), (vec![batch.articles[0].id.as_str()], true, false));
+}
+
 /// Deaths of the process count against an article only where it was tried alone.
 async fn crashes_lead_to_a_lone_try_then_to_quarantine(f: &Fixture) {
     f.add("a").await;
@@ -251,7 +268,7 @@ async fn a_renewed_lease_lives_on(f: &Fixture) {
 
 async fn only_the_source_asked_for(f: &Fixture) {
     f.add("a").await;
-    let request = |source: &str| ClaimRequest { limit: 5, lease: Duration::from_secs(60), source: Some(source.to_owned()) };
+    let request = |source: &str| ClaimRequest { limit: 5, lease: Duration::from_secs(60), source: Some(source.to_owned()), suspects: true };
     assert!(f.store().claim(&request("Gazette")).await.unwrap().articles.is_empty());
     assert_eq!(f.store().claim(&request("gazette")).await.unwrap().articles.len(), 1);
 }
@@ -382,6 +399,7 @@ contract!(
     failures_end_in_quarantine,
     a_heavy_failure_counts_for_more,
     a_failed_article_is_tried_alone,
+    a_suspect_is_claimed_only_by_who_asks,
     crashes_lead_to_a_lone_try_then_to_quarantine,
     a_renewed_lease_lives_on,
     only_the_source_asked_for,

@@ -59,7 +59,7 @@ async fn filled(articles: u64, pending: u64, statistics: Statistics) -> Database
 }
 
 async fn claim(store: &PostgresStore, limit: u32) -> Batch {
-    store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap()
+    store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap()
 }
 
 fn annotated(batch: &Batch) -> Vec<AnnotatedArticle> {
@@ -74,7 +74,7 @@ fn annotated(batch: &Batch) -> Vec<AnnotatedArticle> {
 async fn explained_claim(database: &Database, statements: &Statements, begin: (&str, &str), source: Option<&str>) -> Value {
     let begin = (format!("'{}'", begin.0), format!("'{}'", begin.1));
     let source = source.map(|source| format!("'{source}'"));
-    let mut arguments = vec!["gen_random_uuid()", "gen_random_uuid()", "'host'", "200", "60000", "4194304", &begin.0, &begin.1];
+    let mut arguments = vec!["gen_random_uuid()", "gen_random_uuid()", "'host'", "200", "60000", "4194304", &begin.0, &begin.1, "true"];
     arguments.extend(source.as_deref());
     explain(&database.client, if source.is_some() { &statements.claim_source } else { &statements.claim }, &arguments).await
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 async fn claim(store: &dyn ArticleStore, limit: u32) -> Batch {
-    store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap()
+    store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap()
 }
 
 fn entity(text: &str, label: &str, start: usize) -> Entity {
@@ -160,7 +160,7 @@ async fn a_source_of_any_name_is_claimed_alone() {
     }
     let store = database.store();
     for (number, source) in sources.iter().enumerate() {
-        let request = ClaimRequest { limit: 10, lease: Duration::from_secs(60), source: Some((*source).to_owned()) };
+        let request = ClaimRequest { limit: 10, lease: Duration::from_secs(60), source: Some((*source).to_owned()), suspects: true };
         let batch = store.claim(&request).await.unwrap();
         assert_eq!(sorted(&batch), [format!("a{number}"), format!("b{number}")], "{source}");
         let article = &batch.articles[0];

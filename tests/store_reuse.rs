@@ -9,7 +9,7 @@ use nerd::store::{ArticleStore, ClaimRequest, Reusable};
 use support::database::{Database, connect};
 
 async fn claim(store: &dyn ArticleStore, limit: u32) -> Batch {
-    store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None }).await.unwrap()
+    store.claim(&ClaimRequest { limit, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap()
 }
 
 fn entity(text: &str, label: &str, start: usize) -> Entity {

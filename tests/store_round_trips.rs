@@ -34,7 +34,7 @@ async fn a_steady_run_waits_for_the_server_once_in_ten_articles_at_most() {
     let store = PostgresStore::new(&options, Claimant { boot_id: Uuid::new_v4(), host: "test-host".to_owned() }).unwrap();
     let (mut articles, mut first_batch) = (0, 0);
     for round in 0..10 {
-        let batch = store.claim(&ClaimRequest { limit: 64, lease: Duration::from_secs(60), source: None }).await.unwrap();
+        let batch = store.claim(&ClaimRequest { limit: 64, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap();
         articles += batch.articles.len() as u64;
         // What the keeper does every ten to twenty seconds, here with every other batch.
         if round % 2 == 0 {
@@ -61,10 +61,11 @@ async fn a_steady_run_waits_for_the_server_once_in_ten_articles_at_most() {
     println!("{steady} round trips an article");
     assert!(steady <= 0.08, "{steady} round trips an article");
 
-    // The real daemon to the end of the queue, start and everything else counted.
+    // The real daemon to the end of the queue, start and everything else counted. One worker: of two, an idle one takes half of the
+    // last batch in the line, which is then committed in two parts, the more often the busier the machine (`make bench` counts those).
     let before = answers.statements();
     // Beside the proxy, which lives on this runtime.
-    let run = tokio::task::spawn_blocking(move || nerd(&url, &["extract", "--workers", "2"])).await.unwrap();
+    let run = tokio::task::spawn_blocking(move || nerd(&url, &["extract", "--workers", "1"])).await.unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert_eq!(database.count("nerd.jobs").await, 0);
     let trips = (answers.statements() - before) as f64 / 2_360.0;

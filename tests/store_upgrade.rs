@@ -86,7 +86,7 @@ async fn a_queue_at_work_is_upgraded() {
     assert_eq!(store.release(ClaimToken(old_token), &[ArticleId::new("leased")]).await.unwrap(), 0);
     let mut batches = Vec::new();
     loop {
-        let batch = store.claim(&ClaimRequest { limit: 10, lease: Duration::from_secs(60), source: None }).await.unwrap();
+        let batch = store.claim(&ClaimRequest { limit: 10, lease: Duration::from_secs(60), source: None, suspects: true }).await.unwrap();
         if batch.articles.is_empty() {
             break;
         }

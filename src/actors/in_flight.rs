@@ -71,7 +71,14 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    pub fn new(token: ClaimToken, articles: usize, permit: Permit, ledger: Arc<Ledger>, metrics: Arc<Metrics>, trace: BatchTrace) -> Arc<Self> {
+    pub fn new(
+        token: ClaimToken,
+        articles: usize,
+        permit: Permit,
+        ledger: Arc<Ledger>,
+        metrics: Arc<Metrics>,
+        trace: BatchTrace,
+    ) -> Arc<Self> {
         let articles = articles as u64;
         ledger.articles.fetch_add(articles, Ordering::SeqCst);
         ledger.tally.claimed.fetch_add(articles, Ordering::Relaxed);
@@ -107,7 +114,8 @@ mod tests {
     async fn counts_while_it_lives() {
         let (permits, ledger, metrics) = (Permits::new(), Ledger::new(), Metrics::new());
         permits.mint(1);
-        let guard = InFlight::new(ClaimToken(Uuid::new_v4()), 3, permits.acquire().await, ledger.clone(), metrics.clone(), BatchTrace::none());
+        let guard =
+            InFlight::new(ClaimToken(Uuid::new_v4()), 3, permits.acquire().await, ledger.clone(), metrics.clone(), BatchTrace::none());
         let half = guard.clone();
         assert_eq!((ledger.articles(), ledger.tokens().len(), permits.available()), (3, 1, 0));
         assert!(metrics.render().contains("nerd_in_flight_articles 3"));

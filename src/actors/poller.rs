@@ -104,7 +104,7 @@ impl Actor for Poller {
 /// Claims until the span is over. Stopped only while it waits: a claim that was sent is always followed by its message, lest
 /// articles stay leased that nobody knows of.
 async fn poll(options: &PollOptions, parts: &PollParts) {
-    let (mut empty, mut failed, mut claimed) = (0u32, 0u32, 0u64);
+    let (mut empty, mut failed, mut claimed, mut suspect_waits) = (0u32, 0u32, 0u64, false);
     loop {
         let left = match options.span {
             Span::Once { limit: Some(limit) } => u32::try_from(limit - claimed).unwrap_or(u32::MAX),
@@ -128,11 +128,24 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
             continue;
         }
         let most = if tight { 1 } else { options.batch_articles };
-        let request = ClaimRequest { limit: most.min(left), lease: options.lease, source: options.source.clone() };
+        // A suspect is tried while nothing else is at work: what a death says then, it says of this article.
+        if suspect_waits {
+            tokio::select! {
+                () = parts.stop.cancelled() => return,
+                () = parts.ledger.settled() => {}
+            }
+        }
+        let suspects = parts.ledger.articles() == 0;
+        let request = ClaimRequest { limit: most.min(left), lease: options.lease, source: options.source.clone(), suspects };
         let (began, started) = (SystemTime::now(), Instant::now());
         let pause = match claim(parts, request).await {
+            // There may be suspects: whoever stays will see, a batch job must not end before them.
+            Ok(batch) if batch.articles.is_empty() && !suspects && options.span != Span::Endless => {
+                (failed, suspect_waits) = (0, true);
+                continue;
+            }
             Ok(batch) if batch.articles.is_empty() => {
-                failed = 0;
+                (failed, suspect_waits) = (0, false);
                 drop(permit);
                 if options.span != Span::Endless {
                     return;
@@ -145,6 +158,8 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
             }
             Ok(batch) => {
                 (empty, failed) = (0, 0);
+                // After a suspect too, the next claim waits until it is settled.
+                suspect_waits = batch.suspect_waits || batch.alone;
                 claimed += batch.articles.len() as u64;
                 parts.metrics.batch(batch.articles.len() as u64);
                 let token = batch.token;

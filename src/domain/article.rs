@@ -64,6 +64,10 @@ impl fmt::Debug for ClaimedArticle {
 pub struct Batch {
     pub token: ClaimToken,
     pub articles: Vec<ClaimedArticle>,
+    /// It is a suspect, claimed alone: its process must do nothing else meanwhile, or a death would be laid at the wrong door.
+    pub alone: bool,
+    /// A suspect was due, and was not asked for.
+    pub suspect_waits: bool,
 }
 
 /// An article that could not be annotated, with the error that goes into its job.

@@ -221,10 +221,12 @@ impl ArticleStore for MemoryStore {
         };
         let suspect = |job: &Job| job.article.attempts > 0 || job.article.crashes >= 2;
         let mut jobs: Vec<&mut Job> = tables.jobs.values_mut().filter(due).collect();
+        let suspect_waits = !request.suspects && jobs.iter().any(|job| suspect(job));
+        jobs.retain(|job| request.suspects || !suspect(job));
         jobs.sort_by_key(|job| (!suspect(job), job.run_at));
         let alone = jobs.first().is_some_and(|job| suspect(job));
         let limit = if alone { 1 } else { request.limit as usize };
-        let articles = jobs
+        let articles: Vec<ClaimedArticle> = jobs
             .into_iter()
             .take(limit)
             .map(|job| {
@@ -232,7 +234,7 @@ impl ArticleStore for MemoryStore {
                 job.article.clone()
             })
             .collect();
-        Ok(Batch { token: ClaimToken(token), articles })
+        Ok(Batch { token: ClaimToken(token), articles, alone, suspect_waits })
     }
 
     async fn complete(

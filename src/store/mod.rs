@@ -50,6 +50,9 @@ pub struct ClaimRequest {
     pub lease: Duration,
     /// Only articles of this `candidate_links.source`, compared exactly.
     pub source: Option<String>,
+    /// Whether a suspect (an article that failed before, or was held by several processes that died) may be claimed: only when
+    /// nothing else is in flight in this process.
+    pub suspects: bool,
 }
 
 /// What a completion did: ids whose job this claim no longer held are in `lease_lost`, nothing was written for them.

@@ -17,7 +17,8 @@ use crate::store::{ClaimRequest, StoreError};
 /// Text of one claim, bytes: memory stays flat though articles are long. A single longer article is still claimed.
 const MOST_TEXT_BYTES: i64 = 4 << 20;
 
-/// A suspect (failed before, or held by several processes that died) is claimed alone; otherwise those due, oldest first.
+/// A suspect (failed before, or held by several processes that died) is claimed alone, by a process that has nothing else in
+/// flight; otherwise those due, oldest first.
 ///
 /// The plan must be the same with good, stale and no statistics, on an empty queue and on a long one. So its shape leaves the
 /// planner no choice: the constant limit tells it that a claim is small (of `$4` it knows nothing and supposes a tenth of the
@@ -30,7 +31,7 @@ const MOST_TEXT_BYTES: i64 = 4 << 20;
 const CLAIM: &str = "
 WITH suspect AS MATERIALIZED (
     SELECT ctid AS place, article_id, run_at, attempts, crashes FROM nerd.jobs
-    WHERE state = 'pending' AND quarantined_at IS NULL AND suspect AND {due}
+    WHERE $9::bool AND state = 'pending' AND quarantined_at IS NULL AND suspect AND {due}
     ORDER BY {order} LIMIT 1 FOR UPDATE SKIP LOCKED
 ), ordinary AS MATERIALIZED (
     SELECT * FROM (
@@ -59,12 +60,14 @@ WITH suspect AS MATERIALIZED (
 )
 SELECT article_id, CASE WHEN leased THEN text END AS text, text_hash, source, source_id, dataset_id, attempts, crashes,
     run_at::text AS run_at, EXISTS (SELECT 1 FROM suspect) AS alone, leased,
+    NOT $9 AND (SELECT true FROM nerd.jobs
+        WHERE state = 'pending' AND quarantined_at IS NULL AND suspect AND {due} ORDER BY {order} LIMIT 1) IS TRUE AS suspect_waits,
     (SELECT set_config('synchronous_commit', 'off', true)) AS relaxed
 FROM (SELECT *, article_id IN (SELECT article_id FROM leased) AS leased FROM checked OFFSET 0) AS seen
 ORDER BY seen.run_at, seen.article_id";
 
-/// Due, behind the front, in order: of all sources, and of the source `$9`. That one is fenced in by rows from both sides and named
-/// in the order, so that only an index by source serves: of `source = $9` a planner without statistics thinks that it may as well
+/// Due, behind the front, in order: of all sources, and of the source `$10`. That one is fenced in by rows from both sides and named
+/// in the order, so that only an index by source serves: of `source = $10` a planner without statistics thinks that it may as well
 /// walk the whole queue and throw the other sources away.
 const ALL: [(&str, &str); 3] = [
     ("{due}", "run_at <= now()"),
@@ -72,8 +75,8 @@ const ALL: [(&str, &str); 3] = [
     ("{order}", "run_at, article_id"),
 ];
 const ONE: [(&str, &str); 3] = [
-    ("{due}", "(source, run_at) >= ($9, '-infinity'::timestamptz) AND (source, run_at) <= ($9, now())"),
-    ("{behind}", "(source, run_at, article_id) > ($9, $7::text::timestamptz, $8)"),
+    ("{due}", "(source, run_at) >= ($10, '-infinity'::timestamptz) AND (source, run_at) <= ($10, now())"),
+    ("{behind}", "(source, run_at, article_id) > ($10, $7::text::timestamptz, $8)"),
     ("{order}", "source, run_at, article_id"),
 ];
 
@@ -107,7 +110,7 @@ impl PostgresStore {
             if articles.is_empty() && (begin.is_some() || !rows.is_empty()) {
                 continue;
             }
-            return Ok(Batch { token, articles });
+            return Ok(batch(token, &rows, articles));
         }
     }
 
@@ -122,7 +125,7 @@ impl PostgresStore {
         }
         let (token, rows) = self.lease(session, request, source, None).await?;
         let articles = leased(&rows);
-        Ok(if articles.is_empty() { None } else { Some(Batch { token, articles }) })
+        Ok(if articles.is_empty() { None } else { Some(batch(token, &rows, articles)) })
     }
 
     /// The statement itself, of all sources or of one, behind a position or from the head: the token, and what was picked.
@@ -137,7 +140,7 @@ impl PostgresStore {
         let (limit, lease) = (i64::from(request.limit), milliseconds(request.lease));
         let (time, id) = begin.unwrap_or_else(|| ("-infinity".to_owned(), String::new()));
         let mut parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-            vec![&token, &self.claimant.boot_id, &self.claimant.host, &limit, &lease, &MOST_TEXT_BYTES, &time, &id];
+            vec![&token, &self.claimant.boot_id, &self.claimant.host, &limit, &lease, &MOST_TEXT_BYTES, &time, &id, &request.suspects];
         let sql = match &source {
             Some(source) => {
                 parameters.push(source);
@@ -171,6 +174,11 @@ impl PostgresStore {
     fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn batch(token: ClaimToken, rows: &[Row], articles: Vec<ClaimedArticle>) -> Batch {
+    let told = |column: &str| rows.first().is_some_and(|row| row.get(column));
+    Batch { token, articles, alone: told("alone"), suspect_waits: told("suspect_waits") }
 }
 
 /// What the statement leased of what it picked.
