@@ -132,6 +132,21 @@ fn native_code_stays_in_its_rooms() {
     }
 }
 
+/// The reason why a block is sound stands above its statement, or above the first of a few that share it.
+#[test]
+fn every_unsafe_block_is_justified() {
+    let mut blocks = 0;
+    for (path, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("unsafe {")) {
+            let near = &lines[at.saturating_sub(5)..at];
+            assert!(near.iter().any(|line| line.contains("// SAFETY")), "{}:{}: unsafe without a reason: {line}", path.display(), at + 1);
+            blocks += 1;
+        }
+    }
+    assert!(blocks > 10, "the test saw only {blocks} blocks");
+}
+
 /// The page tells of every room, on its floor.
 #[test]
 fn the_page_shows_the_house() {

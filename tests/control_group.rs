@@ -1,7 +1,6 @@
 //! A real control group around the real program: its memory limit approached, and exceeded. Making a group needs rights that a test
 //! seldom has, so these are ignored unless asked for: `make chaos-memory`.
 
-mod faults;
 mod support;
 
 use std::fs;
