@@ -284,7 +284,7 @@ async fn a_claim_relaxes_its_own_commit_and_sends_its_own_texts() {
     let store = database.store();
     client.batch_execute("BEGIN").await.unwrap();
     let rows = client
-        .query(&store.statements().claim, &[&token, &boot, &"host", &10i64, &60_000f64, &(4i64 << 20), &"-infinity", &""])
+        .query(&store.statements().claim, &[&token, &boot, &"host", &10i64, &60_000f64, &(4i64 << 20), &"-infinity", &"", &true])
         .await
         .unwrap();
     assert_eq!(shown().await, "off");
