@@ -13,8 +13,9 @@
 //! stay short by construction; their capacity is no limit that anything relies on.
 //!
 //! Rules: an actor knows the others by address or recipient only; none holds a strong address upward; every decision that can
-//! be pure is in `slot`, `permits` or `backoff`; whoever dies raises [`fatal::Fatal`].
+//! be pure is in `slot`, `permits`, `admission` or `backoff`; whoever dies raises [`fatal::Fatal`].
 
+pub mod admission;
 pub mod fatal;
 pub mod health;
 pub mod in_flight;

@@ -9,6 +9,7 @@ use actix::prelude::*;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::{Admission, Situation};
 use super::fatal::{DeathWatch, Fatal};
 use super::health::{Health, STAMP_EVERY, Watched};
 use super::in_flight::{InFlight, Ledger};
@@ -118,25 +119,16 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
             () = parts.stop.cancelled() => return,
             permit = parts.permits.acquire() => permit,
         };
-        let tight = parts.memory.is_tight();
-        if tight && parts.ledger.articles() > 0 {
+        let situation = Situation { in_flight: parts.ledger.articles(), suspect_waits, tight: parts.memory.is_tight() };
+        let Admission::Claim { limit, suspects } = situation.admits(options.batch_articles) else {
             drop(permit);
             tokio::select! {
                 () = parts.stop.cancelled() => return,
                 () = parts.ledger.settled() => {}
             }
             continue;
-        }
-        let most = if tight { 1 } else { options.batch_articles };
-        // A suspect is tried while nothing else is at work: what a death says then, it says of this article.
-        if suspect_waits {
-            tokio::select! {
-                () = parts.stop.cancelled() => return,
-                () = parts.ledger.settled() => {}
-            }
-        }
-        let suspects = parts.ledger.articles() == 0;
-        let request = ClaimRequest { limit: most.min(left), lease: options.lease, source: options.source.clone(), suspects };
+        };
+        let request = ClaimRequest { limit: limit.min(left), lease: options.lease, source: options.source.clone(), suspects };
         let (began, started) = (SystemTime::now(), Instant::now());
         let pause = match claim(parts, request).await {
             // There may be suspects: whoever stays will see, a batch job must not end before them.

@@ -26,7 +26,7 @@ impl fmt::Display for ArticleId {
 }
 
 /// Names one claim: every later statement about the claimed articles carries it, so that a late writer loses to a newer claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimToken(pub Uuid);
 
 /// One article as the claim returned it. The text is exactly `articles.text` (or, in the pool, what of it is read when a part of it

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::queue::{Failure, Job, Queue, State};
 use super::{
     ArticleStore, Backlog, ClaimRequest, Completion, GazetteerRows, LoadRecord, RejectionOutcome, RetryPolicy, Reusable, StoreError,
     SweepOutcome,
@@ -17,13 +18,6 @@ use crate::backoff::Backoff;
 use crate::domain::{
     AnnotatedArticle, ArticleId, Batch, ClaimToken, ClaimedArticle, ExtractorVersion, GazetteerVersion, Mention, Rejection, ScopeKey,
 };
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Pending,
-    Leased { token: Uuid, until: Instant, alone: bool },
-    Quarantined,
-}
 
 /// What was written for an article.
 struct Written {
@@ -34,17 +28,11 @@ struct Written {
     version: ExtractorVersion,
 }
 
-struct Job {
-    article: ClaimedArticle,
-    state: State,
-    run_at: Instant,
-    crashes_alone: u32,
-    error: Option<String>,
-}
-
 #[derive(Default)]
 struct Tables {
-    jobs: BTreeMap<ArticleId, Job>,
+    queue: Queue,
+    /// Every article as it was when it was enqueued; its counters are the queue's.
+    articles: BTreeMap<ArticleId, ClaimedArticle>,
     /// Text and hash of every article, as the host has them now.
     texts: BTreeMap<ArticleId, (Arc<str>, Option<String>)>,
     done: BTreeMap<ArticleId, Written>,
@@ -61,7 +49,7 @@ impl Tables {
         let (text, hash) = self.texts.get(id)?;
         let hash = hash.as_ref()?;
         let same = |other: &ArticleId| {
-            other != id && !self.jobs.contains_key(other) && self.texts.get(other) == Some(&(text.clone(), Some(hash.clone())))
+            other != id && self.queue.job(other).is_none() && self.texts.get(other) == Some(&(text.clone(), Some(hash.clone())))
         };
         let right_here = |written: &Written| {
             written.text_hash.as_ref() == Some(hash) && written.gazetteer == reusable.gazetteer && written.version == *version
@@ -70,8 +58,8 @@ impl Tables {
         Some((twin.1.mentions.clone(), hash.clone()))
     }
 
+    /// Commits an article's rows; the caller closed its job.
     fn write(&mut self, id: &ArticleId, written: Written, completion: &mut Completion) {
-        self.jobs.remove(id);
         let times = self.done.get(id).map_or(0, |written| written.times) + 1;
         completion.rows += written.mentions.len().max(1) as u64;
         self.done.insert(id.clone(), Written { times, ..written });
@@ -79,17 +67,31 @@ impl Tables {
     }
 }
 
+/// The clock does not begin at 0: a lease can have run out at once.
+const HEAD_START: Duration = Duration::from_secs(1);
+
 /// An in-memory store.
 pub struct MemoryStore {
     tables: Mutex<Tables>,
     retry: RetryPolicy,
+    beginning: Instant,
     away: AtomicBool,
     gazetteer_away: AtomicBool,
 }
 
 impl MemoryStore {
     pub fn new(retry: RetryPolicy) -> Self {
-        Self { tables: Mutex::default(), retry, away: AtomicBool::new(false), gazetteer_away: AtomicBool::new(false) }
+        Self {
+            tables: Mutex::default(),
+            retry,
+            beginning: Instant::now(),
+            away: AtomicBool::new(false),
+            gazetteer_away: AtomicBool::new(false),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        HEAD_START + self.beginning.elapsed()
     }
 
     /// Enqueues an article without a hash.
@@ -109,16 +111,17 @@ impl MemoryStore {
             attempts: 0,
             crashes: 0,
         };
-        let job = Job { article, state: State::Pending, run_at: Instant::now(), crashes_alone: 0, error: None };
         self.set_text(id, text, text_hash);
-        self.lock().jobs.insert(ArticleId::new(id), job);
+        let mut tables = self.lock();
+        tables.queue.enqueue(ArticleId::new(id), Job::new(&article.source, self.now()));
+        tables.articles.insert(ArticleId::new(id), article);
     }
 
     /// Enqueues an article of a source, whose gazetteer it is matched with.
     pub fn add_of_source(&self, id: &str, text: &str, source_id: &str) {
         self.add(id, text);
-        if let Some(job) = self.lock().jobs.get_mut(&ArticleId::new(id)) {
-            job.article.source_id = Some(source_id.to_owned());
+        if let Some(article) = self.lock().articles.get_mut(&ArticleId::new(id)) {
+            article.source_id = Some(source_id.to_owned());
         }
     }
 
@@ -168,21 +171,18 @@ impl MemoryStore {
 
     /// The error of a quarantined article.
     pub fn quarantine_error(&self, id: &str) -> Option<String> {
-        self.lock().jobs.get(&ArticleId::new(id)).filter(|job| job.state == State::Quarantined)?.error.clone()
+        self.lock().queue.job(&ArticleId::new(id)).filter(|job| job.state == State::Quarantined)?.error.clone()
     }
 
     /// Lets every lease run out.
     pub fn expire_leases(&self) {
-        for job in self.lock().jobs.values_mut() {
-            if let State::Leased { until, .. } = &mut job.state {
-                *until = Instant::now() - Duration::from_secs(1);
-            }
-        }
+        let mut tables = self.lock();
+        tables.queue.tokens().into_iter().for_each(|token| tables.queue.expire(token));
     }
 
     /// Makes every waiting retry due.
     pub fn make_due(&self) {
-        self.lock().jobs.values_mut().for_each(|job| job.run_at = Instant::now());
+        self.lock().queue.make_due(self.now());
     }
 
     pub fn loads(&self) -> Vec<LoadRecord> {
@@ -205,36 +205,20 @@ impl MemoryStore {
     }
 }
 
-fn holds(job: &Job, token: ClaimToken) -> bool {
-    matches!(job.state, State::Leased { token: held, .. } if held == token.0)
-}
-
 #[async_trait]
 impl ArticleStore for MemoryStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<Batch, StoreError> {
         self.reachable()?;
-        let token = Uuid::new_v4();
-        let now = Instant::now();
+        let (token, now) = (ClaimToken(Uuid::new_v4()), self.now());
         let mut tables = self.lock();
-        let due = |job: &&mut Job| {
-            job.state == State::Pending && job.run_at <= now && request.source.as_ref().is_none_or(|source| job.article.source == *source)
+        let choice = tables.queue.choose(request.limit as usize, request.source.as_deref(), request.suspects, now);
+        tables.queue.lease(&choice, token, now + request.lease);
+        let claimed = |id: &ArticleId| {
+            let job = tables.queue.job(id)?;
+            Some(ClaimedArticle { attempts: job.attempts, crashes: job.crashes, ..tables.articles.get(id)?.clone() })
         };
-        let suspect = |job: &Job| job.article.attempts > 0 || job.article.crashes >= 2;
-        let mut jobs: Vec<&mut Job> = tables.jobs.values_mut().filter(due).collect();
-        let suspect_waits = !request.suspects && jobs.iter().any(|job| suspect(job));
-        jobs.retain(|job| request.suspects || !suspect(job));
-        jobs.sort_by_key(|job| (!suspect(job), job.run_at));
-        let alone = jobs.first().is_some_and(|job| suspect(job));
-        let limit = if alone { 1 } else { request.limit as usize };
-        let articles: Vec<ClaimedArticle> = jobs
-            .into_iter()
-            .take(limit)
-            .map(|job| {
-                job.state = State::Leased { token, until: now + request.lease, alone };
-                job.article.clone()
-            })
-            .collect();
-        Ok(Batch { token: ClaimToken(token), articles, alone, suspect_waits })
+        let articles = choice.articles.iter().filter_map(claimed).collect();
+        Ok(Batch { token, articles, alone: choice.alone, suspect_waits: choice.suspect_waits })
     }
 
     async fn complete(
@@ -248,7 +232,7 @@ impl ArticleStore for MemoryStore {
         let mut completion = Completion::default();
         for annotated in articles {
             let id = &annotated.article.id;
-            if tables.jobs.get(id).is_some_and(|job| holds(job, token)) {
+            if tables.queue.close(token, id) {
                 let AnnotatedArticle { article, mentions, gazetteer } = annotated.clone();
                 let written = Written { times: 0, mentions, text_hash: article.text_hash, gazetteer, version: version.clone() };
                 tables.write(id, written, &mut completion);
@@ -264,8 +248,8 @@ impl ArticleStore for MemoryStore {
         let mut tables = self.lock();
         let mut completion = Completion::default();
         for article in articles {
-            let held = tables.jobs.get(&article.id).is_some_and(|job| holds(job, token));
-            let Some((mentions, hash)) = held.then(|| tables.twin(version, article)).flatten() else { continue };
+            let twin = tables.queue.holds(token, &article.id).then(|| tables.twin(version, article)).flatten();
+            let Some((mentions, hash)) = twin.filter(|_| tables.queue.close(token, &article.id)) else { continue };
             let written =
                 Written { times: 0, mentions, text_hash: Some(hash), gazetteer: article.gazetteer.clone(), version: version.clone() };
             tables.write(&article.id, written, &mut completion);
@@ -295,19 +279,17 @@ impl ArticleStore for MemoryStore {
         let mut outcome = RejectionOutcome::default();
         for rejection in rejections {
             let id = &rejection.article.id;
-            let Some(job) = tables.jobs.get_mut(id).filter(|job| holds(job, token)) else {
-                outcome.lease_lost.push(id.clone());
-                continue;
+            let attempts = tables.queue.job(id).map_or(0, |job| job.attempts);
+            let failure = Failure {
+                error: &rejection.error,
+                weight: rejection.weight,
+                run_at: self.now() + backoff.delay(attempts, 0.5),
+                max_attempts: self.retry.max_attempts,
             };
-            job.run_at = Instant::now() + backoff.delay(job.article.attempts, 0.5);
-            job.article.attempts += rejection.weight;
-            job.error = Some(rejection.error.clone());
-            if job.article.attempts >= self.retry.max_attempts {
-                job.state = State::Quarantined;
-                outcome.quarantined.push(id.clone());
-            } else {
-                job.state = State::Pending;
-                outcome.retried.push(id.clone());
+            match tables.queue.reject(token, id, failure) {
+                Some(true) => outcome.quarantined.push(id.clone()),
+                Some(false) => outcome.retried.push(id.clone()),
+                None => outcome.lease_lost.push(id.clone()),
             }
         }
         Ok(outcome)
@@ -316,50 +298,18 @@ impl ArticleStore for MemoryStore {
     async fn release(&self, token: ClaimToken, ids: &[ArticleId]) -> Result<u64, StoreError> {
         self.reachable()?;
         let mut tables = self.lock();
-        let mut released = 0;
-        for id in ids {
-            if let Some(job) = tables.jobs.get_mut(id).filter(|job| holds(job, token)) {
-                job.state = State::Pending;
-                released += 1;
-            }
-        }
-        Ok(released)
+        Ok(ids.iter().filter(|id| tables.queue.release(token, id)).count() as u64)
     }
 
     async fn renew(&self, tokens: &[ClaimToken], lease: Duration) -> Result<u64, StoreError> {
         self.reachable()?;
-        let mut renewed = std::collections::HashSet::new();
-        for job in self.lock().jobs.values_mut() {
-            if let State::Leased { token, until, .. } = &mut job.state
-                && tokens.contains(&ClaimToken(*token))
-            {
-                *until = Instant::now() + lease;
-                renewed.insert(*token);
-            }
-        }
-        Ok(renewed.len() as u64)
+        let (mut tables, until) = (self.lock(), self.now() + lease);
+        Ok(tokens.iter().filter(|token| tables.queue.renew(**token, until)).count() as u64)
     }
 
     async fn sweep(&self) -> Result<SweepOutcome, StoreError> {
         self.reachable()?;
-        let mut outcome = SweepOutcome::default();
-        for job in self.lock().jobs.values_mut() {
-            if let State::Leased { until, alone, .. } = job.state
-                && until < Instant::now()
-            {
-                job.article.crashes += 1;
-                job.crashes_alone += u32::from(alone);
-                if job.crashes_alone >= self.retry.max_crashes {
-                    job.state = State::Quarantined;
-                    job.error = Some("the process died while it worked on this article alone".to_owned());
-                    outcome.quarantined += 1;
-                } else {
-                    job.state = State::Pending;
-                    outcome.returned += 1;
-                }
-            }
-        }
-        Ok(outcome)
+        Ok(self.lock().queue.sweep(self.now(), self.retry.max_crashes))
     }
 
     async fn discover(&self) -> Result<u64, StoreError> {
@@ -373,7 +323,7 @@ impl ArticleStore for MemoryStore {
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.reachable()?;
         let tables = self.lock();
-        let count = |wanted: fn(&State) -> bool| tables.jobs.values().filter(|job| wanted(&job.state)).count() as u64;
+        let count = |wanted: fn(&State) -> bool| tables.queue.jobs().filter(|(_, job)| wanted(&job.state)).count() as u64;
         let starts = |wanted: fn(&str) -> bool| {
             tables.loads.iter().filter(|load| load.worker == 0 && load.reason == "startup" && wanted(&load.command)).count() as u64
         };

@@ -3,6 +3,7 @@
 
 pub mod memory;
 pub mod postgres;
+pub mod queue;
 pub mod verdict;
 
 use std::time::Duration;
