@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint chaos chaos-memory rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
+.PHONY: help setup build demo clean-demo test lint chaos chaos-memory chaos-disk rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -36,6 +36,9 @@ chaos: setup ## kill, cut, stop and fill up everything for long, count what was 
 
 chaos-memory: setup ## a real control group, its limit approached and exceeded; needs the rights to make one
 	cargo test --release --locked --test control_group -- --ignored --nocapture --test-threads 1
+
+chaos-disk: setup ## a disk that is really full under the tables; needs the rights to mount one
+	cargo test --release --locked --test full_disk -- --ignored --nocapture
 
 rules: ## check the alerts and run their tests (brings promtool)
 	@deploy/setup/prometheus.sh rules

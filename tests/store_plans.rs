@@ -108,6 +108,8 @@ async fn explained(database: &Database) -> Vec<(&'static str, Value)> {
     ];
     let cases: Vec<(&'static str, &str, Vec<&str>)> = vec![
         ("next source", &statements.next_source, vec!["'source-0'"]),
+        ("suspect waits", &statements.suspect_waits, vec![]),
+        ("suspect of one source waits", &statements.suspect_waits_source, vec!["'source-0'"]),
         ("complete", &statements.complete, completion),
         ("reuse", &statements.reuse, vec![&token, &ids, "'v'", "200", &words]),
         ("renew", &statements.renew, vec![&tokens, "60000"]),

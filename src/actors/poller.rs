@@ -131,8 +131,8 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
         let request = ClaimRequest { limit: limit.min(left), lease: options.lease, source: options.source.clone(), suspects };
         let (began, started) = (SystemTime::now(), Instant::now());
         let pause = match claim(parts, request).await {
-            // There may be suspects: whoever stays will see, a batch job must not end before them.
-            Ok(batch) if batch.articles.is_empty() && !suspects && options.span != Span::Endless => {
+            // A suspect is due, or may be soon (what is at work can fail): a batch job must not end before them.
+            Ok(batch) if batch.articles.is_empty() && !suspects && (batch.suspect_waits || options.span != Span::Endless) => {
                 (failed, suspect_waits) = (0, true);
                 continue;
             }

@@ -39,9 +39,14 @@ pub struct Database {
 impl Database {
     /// An empty database.
     pub async fn empty() -> Self {
+        Self::empty_in("pg_default").await
+    }
+
+    /// An empty database in a tablespace.
+    pub async fn empty_in(tablespace: &str) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let admin = connect(cluster()).await;
-        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        admin.batch_execute(&format!("CREATE DATABASE {name} TABLESPACE {tablespace}")).await.unwrap();
         let url = cluster().replace("/postgres", &format!("/{name}"));
         let url = if url.contains(&name) { url } else { panic!("unexpected cluster URL") };
         let client = connect(&url).await;
@@ -52,6 +57,13 @@ impl Database {
     pub async fn migrated(trigger: bool) -> Self {
         let database = Self::empty().await;
         migrate(&database.options(), true, trigger).await.unwrap();
+        database
+    }
+
+    /// The same, in a tablespace, without the trigger.
+    pub async fn migrated_in(tablespace: &str) -> Self {
+        let database = Self::empty_in(tablespace).await;
+        migrate(&database.options(), true, false).await.unwrap();
         database
     }
 

@@ -12,7 +12,8 @@ pub async fn explain(client: &Client, statement: &str, arguments: &[&str]) -> Va
         client.batch_execute(&format!("SET LOCAL {name} = {value}")).await.unwrap();
     }
     client.batch_execute(&format!("PREPARE looked_at AS {statement}")).await.unwrap();
-    let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE looked_at ({})", arguments.join(", "));
+    let given = if arguments.is_empty() { String::new() } else { format!("({})", arguments.join(", ")) };
+    let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE looked_at {given}");
     let messages = client.simple_query(&sql).await.unwrap_or_else(|error| panic!("{error:?}\n{sql}"));
     client.batch_execute("ROLLBACK; DEALLOCATE looked_at").await.unwrap();
     let text: String = messages

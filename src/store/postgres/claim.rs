@@ -91,6 +91,16 @@ pub(super) const NEXT_SOURCE: &str = "
 SELECT source FROM nerd.jobs WHERE source > $1 AND quarantined_at IS NULL AND NOT suspect
 ORDER BY source, run_at, article_id LIMIT 1";
 
+/// Whether a suspect is due: of all sources, or of the source `$1`.
+const SUSPECT_WAITS: &str =
+    "SELECT 1 FROM nerd.jobs WHERE state = 'pending' AND quarantined_at IS NULL AND suspect AND {due} ORDER BY {order} LIMIT 1";
+
+/// That statement.
+pub(super) fn suspect_waits(of_one_source: bool) -> String {
+    let parts = if of_one_source { ONE } else { ALL };
+    parts.iter().fold(SUSPECT_WAITS.to_owned(), |sql, (name, part)| sql.replace(name, part)).replace("$10", "$1")
+}
+
 impl PostgresStore {
     pub(super) async fn claim_batch(&self, request: &ClaimRequest) -> Result<Batch, StoreError> {
         let session = self.session().await?;
@@ -110,8 +120,21 @@ impl PostgresStore {
             if articles.is_empty() && (begin.is_some() || !rows.is_empty()) {
                 continue;
             }
-            return Ok(batch(token, &rows, articles));
+            let mut batch = batch(token, &rows, articles);
+            // A claim that took nothing has no row that could tell.
+            if batch.articles.is_empty() && !request.suspects {
+                batch.suspect_waits = self.suspect_waits(&session, source).await?;
+            }
+            return Ok(batch);
         }
+    }
+
+    async fn suspect_waits(&self, session: &Session<'_>, source: Option<&str>) -> Result<bool, StoreError> {
+        let found = match source {
+            Some(source) => session.query_opt(&self.statements.suspect_waits_source, &[&source]).await?,
+            None => session.query_opt(&self.statements.suspect_waits, &[]).await?,
+        };
+        Ok(found.is_some())
     }
 
     /// A claim of the source whose turn it is; `None` where it is nobody's, or nothing of that source is due.

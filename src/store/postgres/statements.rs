@@ -22,6 +22,9 @@ pub struct Statements {
     pub claim_source: String,
     /// Whose turn it is.
     pub next_source: String,
+    /// Whether a suspect is due.
+    pub suspect_waits: String,
+    pub suspect_waits_source: String,
     pub complete: String,
     /// Copies the rows of known texts.
     pub reuse: String,
@@ -45,6 +48,8 @@ impl Statements {
             claim: fill(&claim::claim(false)),
             claim_source: fill(&claim::claim(true)),
             next_source: claim::NEXT_SOURCE.to_owned(),
+            suspect_waits: claim::suspect_waits(false),
+            suspect_waits_source: claim::suspect_waits(true),
             complete: fill(&lease::settling(complete::COMPLETE)),
             reuse: fill(&lease::settling(reuse::REUSE)),
             page: fill(&discover::walk(discover::PAGE)),
