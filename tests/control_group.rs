@@ -105,7 +105,11 @@ async fn beyond_the_limit_the_kernel_kills_it_and_nothing_is_lost() {
     let mut daemon = Daemon::of(group.program(), &database.url, &[&QUICK[..], &["--set", "claim.lease=2s"]].concat());
     articles(&database, 0, 10).await;
     until("warm", LONG, || async { database.count("nerd.jobs").await == 0 }).await;
-    articles(&database, 10, 400).await;
+    // Long enough that it is still at work when all of them are there.
+    for number in 10..60 {
+        let text = format!("Ann Lee met {number} people in Columbia. ").repeat(2_000);
+        database.article(&format!("a{number:03}"), &text).await;
+    }
     until("at work", LONG, || async { database.count("nerd.leases").await > 0 }).await;
     // A neighbour in the same group takes what is left, and more.
     group.limit(group.usage() + (32 << 20));
