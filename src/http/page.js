@@ -6,7 +6,7 @@ const SILENT_AFTER = 8000;
 const at = (id) => document.getElementById(id);
 const course = { seconds: [], minutes: [] };
 const busy = new Map();
-let status = null;
+let latest = null;
 let articles = null;
 let range = "seconds";
 let paused = false;
@@ -89,7 +89,7 @@ function chart(svg, points, value, level) {
 
 function drawCourse() {
   const points = course[range];
-  const { resident, baseline, limit } = status.memory;
+  const { resident, baseline, limit } = latest.memory;
   const over = range === "seconds" ? "the last 5 minutes" : "the last 24 hours";
   chart(at("memory-chart"), points, (point) => point[1], baseline);
   chart(at("words-chart"), points, (point) => point[2], 0);
@@ -102,7 +102,7 @@ function drawCourse() {
   const mean = pace.length ? pace.reduce((sum, one) => sum + one, 0) / pace.length : 0;
   const most = pace.length ? Math.max(...pace) : 0;
   const now = pace.length ? pace[pace.length - 1] : 0;
-  say(at("words-said"), `${number(now)} now, ${number(mean)} on average and ${number(most)} at most in ${over}; ${number(status.totals.words)} since the start`);
+  say(at("words-said"), `${number(now)} now, ${number(mean)} on average and ${number(most)} at most in ${over}; ${number(latest.totals.words)} since the start`);
   const from = points.length > 1 ? `${span((points[points.length - 1][0] - points[0][0]) / 1000)} ago` : "";
   for (const element of document.querySelectorAll(".axis .from")) say(element, from);
 }
@@ -116,8 +116,8 @@ const DOING = {
 
 function drawWorkers() {
   const list = at("workers");
-  while (list.children.length > status.workers.length) list.lastChild.remove();
-  status.workers.forEach((worker, index) => {
+  while (list.children.length > latest.workers.length) list.lastChild.remove();
+  latest.workers.forEach((worker, index) => {
     let tile = list.children[index];
     if (!tile) {
       tile = made("li", {}, made("h3", {}, `Worker ${worker.number}`, made("span")), made("div", { class: "bar", "aria-hidden": "true" }, made("i")), made("p"), made("p"));
@@ -126,10 +126,10 @@ function drawWorkers() {
     // How much of the last half minute it was at work.
     const past = busy.get(index) || [];
     if (past.length && past[past.length - 1][1] > worker.busy_seconds) past.length = 0;
-    past.push([status.at, worker.busy_seconds]);
+    past.push([latest.at, worker.busy_seconds]);
     while (past.length > 30) past.shift();
     busy.set(index, past);
-    const elapsed = (status.at - past[0][0]) / 1000;
+    const elapsed = (latest.at - past[0][0]) / 1000;
     const share = elapsed > 0 ? Math.min((worker.busy_seconds - past[0][1]) / elapsed, 1) : 0;
     tile.dataset.state = worker.state;
     const [doing, done] = tile.querySelectorAll("p");
@@ -141,9 +141,9 @@ function drawWorkers() {
 }
 
 function drawQueue() {
-  const { queue } = status.totals;
+  const { queue } = latest.totals;
   const about = queue.estimated ? "about " : "";
-  const commit = queue.last_commit ? `${span(Math.max(status.at / 1000 - queue.last_commit, 0))} ago` : "none yet";
+  const commit = queue.last_commit ? `${span(Math.max(latest.at / 1000 - queue.last_commit, 0))} ago` : "none yet";
   redraw(at("queue"), [
     ["Pending", about + number(queue.pending)],
     ["Leased", number(queue.leased)],
@@ -151,15 +151,15 @@ function drawQueue() {
     ["Quarantined", number(queue.quarantined)],
     ["Oldest pending", queue.pending ? span(queue.oldest_age_seconds) : "none"],
     ["Last commit", commit],
-    ["Entities found", number(status.totals.entities)],
-    ["Known texts", number(status.totals.known_texts)],
-    ["Database errors", number(status.totals.database_errors)],
+    ["Entities found", number(latest.totals.entities)],
+    ["Known texts", number(latest.totals.known_texts)],
+    ["Database errors", number(latest.totals.database_errors)],
   ], (lines) => lines.map(([name, value]) => made("div", {}, made("dt", { text: name }), made("dd", { text: value }))));
 }
 
 function drawStages() {
-  const all = status.stages.reduce((sum, stage) => sum + stage.seconds, 0);
-  const rows = status.stages.map((stage) => [
+  const all = latest.stages.reduce((sum, stage) => sum + stage.seconds, 0);
+  const rows = latest.stages.map((stage) => [
     stage.stage,
     number(stage.recent_batches),
     stage.recent_batches ? span(stage.recent_seconds / stage.recent_batches) : "none",
@@ -187,8 +187,8 @@ function drawQuarantine(all) {
 }
 
 function drawArticles() {
-  if (!status || !articles) return;
-  say(at("articles-note"), articles.recent.length === 0 ? "None yet." : status.shows_text ? "" : "Texts and names are not kept here. Where they may be seen, http.show_text = true shows them.");
+  if (!latest || !articles) return;
+  say(at("articles-note"), articles.recent.length === 0 ? "None yet." : latest.shows_text ? "" : "Texts and names are not kept here. Where they may be seen, http.show_text = true shows them.");
   redraw(at("articles"), articles.recent, (recent) => recent.map((article) => {
     const found = Object.entries(article.found).map(([label, times]) => made("span", { text: `${label} ${times}` }));
     const item = made("li", {},
@@ -204,15 +204,15 @@ function drawArticles() {
 }
 
 function drawState() {
-  const { readiness, frozen } = status;
+  const { readiness, frozen } = latest;
   const [standing, text] = frozen.length ? ["broken", `Frozen: ${frozen.join(", ")}`]
     : readiness.draining ? ["look", "Draining: no more claims, what is at work may end"]
     : !readiness.ready ? ["look", `Not ready: ${readiness.reasons.join("; ")}`]
     : readiness.memory ? ["look", readiness.memory]
     : ["kept", "At work"];
   state(standing, text);
-  const { process } = status;
-  say(at("which"), `${process.version} · ${process.host} · ${process.command} · model ${readiness.model || "not loaded yet"} · process ${readiness.pid}, up ${span((status.at - process.started) / 1000)}`);
+  const { process } = latest;
+  say(at("which"), `${process.version} · ${process.host} · ${process.command} · model ${readiness.model || "not loaded yet"} · process ${readiness.pid}, up ${span((latest.at - process.started) / 1000)}`);
 }
 
 function state(standing, text) {
@@ -223,15 +223,15 @@ function state(standing, text) {
 }
 
 function draw() {
-  if (paused || !status) return;
+  if (paused || !latest) return;
   drawState();
-  redraw(at("promise"), status.promise, drawPromise);
+  redraw(at("promise"), latest.promise, drawPromise);
   drawCourse();
   drawWorkers();
   drawQueue();
   drawStages();
-  redraw(at("errors"), status.errors, drawErrors);
-  redraw(at("quarantine"), status.quarantine, drawQuarantine);
+  redraw(at("errors"), latest.errors, drawErrors);
+  redraw(at("quarantine"), latest.quarantine, drawQuarantine);
   drawArticles();
 }
 
@@ -248,7 +248,7 @@ function seen() {
 
 function told(next) {
   seen();
-  status = next;
+  latest = next;
   append(course.seconds, next.second, KEPT.seconds);
   append(course.minutes, next.minute, KEPT.minutes);
   draw();
@@ -291,7 +291,7 @@ function watch() {
     if (source.readyState === EventSource.CLOSED) {
       if (!asking) asking = setTimeout(ask, lastSeen ? 5000 : 500);
       if (lastSeen === null || Date.now() - lastSeen > SILENT_AFTER) lost();
-    } else if (!(status && status.readiness.draining) || Date.now() - lastSeen > SILENT_AFTER) {
+    } else if (!(latest && latest.readiness.draining) || Date.now() - lastSeen > SILENT_AFTER) {
       lost();
     }
   });
@@ -305,6 +305,6 @@ at("pause").addEventListener("click", () => {
   draw();
 });
 for (const input of document.querySelectorAll("input[name=range]")) {
-  input.addEventListener("change", () => { range = input.value; if (status) drawCourse(); });
+  input.addEventListener("change", () => { range = input.value; if (latest) drawCourse(); });
 }
 watch();

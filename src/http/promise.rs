@@ -43,7 +43,8 @@ fn weights(totals: &Totals, workers: u64) -> Line {
         reads if reads <= allowed => Standing::Kept,
         _ => Standing::Broken,
     };
-    let rollovers = if totals.rollovers > 0 { format!(", and once for each of {}", of(totals.rollovers, "rollover")) } else { String::new() };
+    let rollovers =
+        if totals.rollovers > 0 { format!(", and once for each of {}", of(totals.rollovers, "rollover")) } else { String::new() };
     Line {
         promise: "Weights are read once",
         figure: of(totals.weight_reads, "read"),
@@ -67,9 +68,9 @@ fn loads(totals: &Totals, workers: u64) -> Line {
     let storm = if standing == Standing::Look { "; nerd prove-loads judges them by host" } else { "" };
     Line {
         promise: "No model is loaded again",
-        figure: format!("{own} of {} allowed", of(workers, "load")),
+        figure: format!("{own} of {}", of(workers, "load")),
         said: format!(
-            "a worker builds its engine once, {} built it again; in 24 hours {} by {} on this database{storm}",
+            "a worker builds its engine once, {} built it again; in 24 hours {} by {} on this database, where the replaced step had 288{storm}",
             totals.loads_restart,
             of(totals.loads_24h, "load"),
             if starts == 1 { "1 process".to_owned() } else { format!("{starts} processes") },
@@ -103,7 +104,7 @@ fn once(totals: &Totals) -> Line {
     };
     Line {
         promise: "Each article exactly once",
-        figure: format!("{} done", totals.done),
+        figure: format!("{} done", grouped(totals.done)),
         said: format!(
             "{} given up to quarantine, {} failed and tried again, {} dropped because a newer claim holds the article",
             totals.quarantined, totals.retried, totals.lease_lost
@@ -112,8 +113,18 @@ fn once(totals: &Totals) -> Line {
     }
 }
 
+/// In groups of three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let group = |(place, digit): (usize, char)| {
+        let comma = place > 0 && (digits.len() - place).is_multiple_of(3);
+        comma.then_some(',').into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(group).collect()
+}
+
 fn of(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -142,8 +153,13 @@ mod tests {
         };
         assert_eq!(standings(&totals, 181_000_000), [Standing::Kept; 4]);
         let lines = lines(&totals, 2, 181_000_000);
-        assert_eq!(lines.iter().map(|line| line.figure.as_str()).collect::<Vec<_>>(), ["1 read", "2 of 2 loads allowed", "+0.6 %", "62 done"]);
-        assert!(lines[1].said.ends_with("2 loads by 1 process on this database"), "{}", lines[1].said);
+        assert_eq!(lines.iter().map(|line| line.figure.as_str()).collect::<Vec<_>>(), ["1 read", "2 of 2 loads", "+0.6 %", "62 done"]);
+        assert!(lines[1].said.contains("2 loads by 1 process on this database"), "{}", lines[1].said);
+    }
+
+    #[test]
+    fn long_numbers_are_readable() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

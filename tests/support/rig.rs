@@ -58,7 +58,15 @@ pub struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { workers: 2, restart_limit: 60, own_threads: false, batch_articles: 8, reuse: false, memory: Arc::new(|| None), show_text: false }
+        Self {
+            workers: 2,
+            restart_limit: 60,
+            own_threads: false,
+            batch_articles: 8,
+            reuse: false,
+            memory: Arc::new(|| None),
+            show_text: false,
+        }
     }
 }
 
