@@ -56,11 +56,11 @@ impl Totals {
     pub fn read(text: &str) -> Self {
         let reading = Reading::of(text);
         let total = |definition: &Definition| whole(reading.sum(definition.name, ""));
-        let of = |definition: &Definition, label: &str, value: &str| whole(reading.of(definition.name, label, value));
+        let of = |definition: &Definition, label: &str, value: &str| whole(reading.labelled(definition.name, label, value));
         let stage = |stage: &&'static str| StageTotal {
             stage,
-            batches: whole(reading.of(&format!("{}_count", table::STAGE_DURATION.name), "stage", stage)),
-            seconds: reading.of(&format!("{}_sum", table::STAGE_DURATION.name), "stage", stage),
+            batches: whole(reading.labelled(&format!("{}_count", table::STAGE_DURATION.name), "stage", stage)),
+            seconds: reading.labelled(&format!("{}_sum", table::STAGE_DURATION.name), "stage", stage),
         };
         Self {
             weight_reads: total(&table::MODEL_WEIGHT_READS),
@@ -117,7 +117,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Of the series with this label; a quote inside another label's value is escaped, so that none can pretend.
-    fn of(&self, name: &str, label: &str, value: &str) -> f64 {
+    fn labelled(&self, name: &str, label: &str, value: &str) -> f64 {
         self.sum(name, &format!("{label}=\"{value}\""))
     }
 }
