@@ -25,7 +25,8 @@ lint: setup ## formatting and clippy, warnings are errors
 	cargo clippy --release --locked --all-targets -- -D warnings
 
 # Optimised: the kernels of the int8 network take minutes a text without inlining.
-test: setup rules ## every test, on a real PostgreSQL and the real model
+test: setup rules ## every test, on a real PostgreSQL, the real model and a real browser (NERD_WITHOUT_CHROMIUM=1: without that)
+	@deploy/setup/chromium.sh ensure
 	cargo build --release --locked --bins --examples
 	@if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --release --locked --lib --bins --tests; else cargo test --release --locked --lib --bins --tests --no-fail-fast; fi
 

@@ -16,8 +16,9 @@ pub mod native;
 pub mod settings;
 pub mod trace;
 
-// floor 2: the outside
+// floor 2: the outside, and what is seen of the inside
 pub mod engine;
+pub mod live;
 pub mod store;
 
 // floor 3: the actors

@@ -17,6 +17,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("trace", 1),
     ("engine", 2),
     ("gazetteer", 1),
+    ("live", 2),
     ("store", 2),
     ("actors", 3),
     ("http", 4),

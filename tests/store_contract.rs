@@ -187,6 +187,12 @@ async fn failures_end_in_quarantine(f: &Fixture) {
     f.make_due().await;
     assert!(f.claim(1).await.articles.is_empty());
     assert_eq!(f.store().backlog().await.unwrap().quarantined, 1);
+    let listed = f.store().quarantined(10).await.unwrap();
+    let told: Vec<_> =
+        listed.iter().map(|one| (one.article_id.as_str(), one.source.as_str(), one.attempts, one.error.as_deref())).collect();
+    assert_eq!(told, [("a", "gazette", 3, Some("it would not"))]);
+    assert!(listed[0].quarantined_at.ends_with('Z'), "{listed:?}");
+    assert!(f.store().quarantined(0).await.unwrap().is_empty());
 }
 
 async fn a_heavy_failure_counts_for_more(f: &Fixture) {

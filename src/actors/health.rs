@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::live;
+use crate::live::errors::{Errors, Occurrence};
+
 /// The actors whose liveness is watched.
 #[derive(Clone, Copy, Debug)]
 pub enum Watched {
@@ -46,6 +49,7 @@ struct State {
     last_fault: Option<String>,
     memory: Option<String>,
     rollover: Option<RolloverReport>,
+    errors: Errors,
 }
 
 /// The health of one process.
@@ -134,6 +138,9 @@ impl Health {
                 Err(error) => tracing::warn!(%error, "the database does not answer; trying again with growing pauses"),
             }
         }
+        if let Err(error) = &outcome {
+            state.errors.push(live::now(), "database", error, None);
+        }
         state.database = Some(outcome);
     }
 
@@ -168,7 +175,18 @@ impl Health {
     pub fn fault(&self, message: String) {
         let mut state = self.state();
         state.first_fault.get_or_insert_with(|| message.clone());
+        state.errors.push(live::now(), "process", &message, None);
         state.last_fault = Some(message);
+    }
+
+    /// An article failed; no fault of the process.
+    pub fn article_failed(&self, article: &str, error: &str) {
+        self.state().errors.push(live::now(), "article", error, Some(article));
+    }
+
+    /// What went wrong lately, newest first.
+    pub fn errors(&self) -> Vec<Occurrence> {
+        self.state().errors.all()
     }
 
     pub fn first_fault(&self) -> Option<String> {
@@ -249,6 +267,9 @@ mod tests {
         health.fault("two".to_owned());
         let readiness = health.readiness();
         assert_eq!((readiness.first_fault.as_deref(), readiness.last_fault.as_deref()), (Some("one"), Some("two")));
+        health.article_failed("a-1", "three");
+        let told: Vec<_> = health.errors().into_iter().map(|error| (error.kind, error.message)).collect();
+        assert_eq!(told, [("article", "three".to_owned()), ("process", "two".to_owned()), ("process", "one".to_owned())]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fatal::{DeathWatch, Fatal};
@@ -14,10 +15,15 @@ use super::health::{Health, STAMP_EVERY, Watched};
 use super::in_flight::Ledger;
 use super::messages::Record;
 use crate::backoff::Backoff;
+use crate::live::{InQuarantine, Live, QUARANTINE_SHOWN};
+use crate::memory;
 use crate::metrics::Metrics;
-use crate::store::{ArticleStore, LoadRecord, StoreError};
+use crate::store::{ArticleStore, LoadRecord, Quarantined, StoreError};
 
 const BACKLOG_EVERY: Duration = Duration::from_secs(10);
+/// Of the live page, where the number of those in quarantine stays the same.
+const QUARANTINE_EVERY: Duration = Duration::from_secs(60);
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const LEDGER_RETRY: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(30) };
 
@@ -50,6 +56,7 @@ pub struct KeeperParts {
     pub ledger: Arc<Ledger>,
     pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
+    pub live: Arc<Live>,
     /// Rung when a walk found something.
     pub bell: Arc<Notify>,
     /// Where the store has a pool.
@@ -101,6 +108,7 @@ impl Actor for Keeper {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(STAMP_EVERY, |this, _| this.parts.health.stamp(Watched::Keeper));
         ctx.run_interval(UPKEEP_EVERY, |this, _| this.parts.metrics.upkeep());
+        ctx.run_interval(SAMPLE_EVERY, |this, _| this.parts.live.sample(&this.parts.metrics.totals(), memory::resident_bytes()));
         let (options, parts) = (self.options.clone(), self.parts.clone());
         ctx.spawn(
             async move {
@@ -184,10 +192,16 @@ impl KeeperParts {
     }
 
     async fn backlogs(&self) {
+        // How many were in quarantine when it was read last, and when.
+        let mut quarantine = (0, Instant::now());
         loop {
             if let Some(backlog) = self.told(self.store.backlog().await) {
                 self.metrics.backlog(backlog.pending, backlog.leased, backlog.quarantined, backlog.estimated, backlog.oldest_age_seconds);
                 self.metrics.ledger(backlog.model_loads_24h, backlog.daemon_starts_24h, backlog.job_starts_24h);
+                let (known, read) = quarantine;
+                if backlog.quarantined != known || (known > 0 && read.elapsed() >= QUARANTINE_EVERY) {
+                    quarantine = (self.show_quarantine(known, backlog.quarantined).await, Instant::now());
+                }
             }
             if let Some(status) = &self.pool_status {
                 let figures = status();
@@ -196,6 +210,17 @@ impl KeeperParts {
             }
             tokio::time::sleep(BACKLOG_EVERY).await;
         }
+    }
+
+    /// Reads who is in quarantine for the live page; returns how many are known to be from now on.
+    async fn show_quarantine(&self, known: u64, quarantined: u64) -> u64 {
+        if quarantined == 0 {
+            self.live.quarantine(Vec::new());
+            return 0;
+        }
+        let Some(all) = self.told(self.store.quarantined(QUARANTINE_SHOWN).await) else { return known };
+        self.live.quarantine(all.into_iter().map(in_quarantine).collect());
+        quarantined
     }
 
     async fn discoveries(&self, every: Duration) {
@@ -239,6 +264,17 @@ impl KeeperParts {
                 None
             }
         }
+    }
+}
+
+fn in_quarantine(quarantined: Quarantined) -> InQuarantine {
+    InQuarantine {
+        article: quarantined.article_id,
+        source: quarantined.source,
+        attempts: quarantined.attempts.into(),
+        crashes: quarantined.crashes.into(),
+        error: quarantined.error,
+        since: quarantined.quarantined_at,
     }
 }
 

@@ -18,6 +18,7 @@ use super::slot::Slot;
 use super::worker::Worker;
 use crate::backoff::Backoff;
 use crate::engine::Progress;
+use crate::live::Live;
 use crate::metrics::Metrics;
 
 /// How the pool is run.
@@ -51,6 +52,7 @@ pub struct PoolParts {
     pub ledger: Arc<Ledger>,
     pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
+    pub live: Arc<Live>,
     pub fatal: Fatal,
 }
 

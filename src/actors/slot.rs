@@ -35,6 +35,18 @@ pub struct Slot {
     failures: u32,
 }
 
+impl State {
+    /// As the metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Busy { .. } => "busy",
+            Self::Backoff => "backoff",
+        }
+    }
+}
+
 impl Default for Slot {
     fn default() -> Self {
         Self { state: State::Loading, generation: 0, failures: 0 }

@@ -188,6 +188,7 @@ impl PoolSupervisor {
             let Some(job) = Job::next(&mut self.waiting, self.places.len()) else { break };
             let place = &mut self.places[index];
             place.slot.assigned(place.progress.steps(), Instant::now());
+            self.parts.live.worker_assigned(index, job.articles.len());
             let generation = place.slot.generation();
             let call = place.worker.send(Annotate { texts: job.texts() });
             place.job = Some(job);
@@ -209,6 +210,7 @@ impl PoolSupervisor {
     fn returned(&mut self, index: usize, reply: Result<Annotated, CallFailure>, ctx: &mut Context<Self>) {
         // Abandoned at shutdown: its articles were given back.
         let job = self.places[index].job.take();
+        self.parts.live.worker_returned(index, reply.is_ok());
         match reply {
             Ok(annotated) => {
                 self.places[index].slot.returned();
@@ -320,6 +322,7 @@ impl PoolSupervisor {
         };
         self.parts.metrics.workers([counts.loading, counts.ready, counts.busy, counts.backoff, counts.stuck]);
         self.parts.health.pool(counts);
+        self.parts.live.worker_states(self.places.iter().map(|place| place.slot.state().name()));
     }
 }
 

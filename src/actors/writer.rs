@@ -14,6 +14,7 @@ use super::messages::Persist;
 use super::outcome::Outcomes;
 use crate::backoff::Backoff;
 use crate::domain::{AnnotatedArticle, ArticleId, ClaimToken, ExtractorVersion, Rejection};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::{ArticleStore, StoreError};
 
@@ -25,6 +26,7 @@ pub struct WriterParts {
     pub ledger: Arc<Ledger>,
     pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
+    pub live: Arc<Live>,
 }
 
 pub struct Writer {
@@ -90,7 +92,10 @@ impl WriterParts {
         let (mut parts, mut refused) = (vec![annotated], Vec::new());
         while let Some(mut part) = parts.pop() {
             match self.retrying(|| self.store.complete(token, version, &part)).await {
-                Ok(completion) => self.outcomes().completed(&completion),
+                Ok(completion) => {
+                    self.outcomes().completed(&completion);
+                    self.live.completed(&part, &completion.done);
+                }
                 Err(_) if part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
                     parts.extend([second, part]);
@@ -112,6 +117,7 @@ impl WriterParts {
                 outcomes.lost(&outcome.lease_lost);
                 for rejection in rejected {
                     let (id, error) = (&rejection.article.id, &rejection.error);
+                    self.health.article_failed(id.as_str(), error);
                     if outcome.quarantined.contains(id) {
                         tracing::error!(article = %id, %error, "quarantined: `nerd retry` sends it back");
                     } else {

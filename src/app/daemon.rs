@@ -26,6 +26,7 @@ use crate::actors::scopes::{ScopeOptions, Scopes};
 use crate::actors::supervisor::PoolSupervisor;
 use crate::actors::writer::{Writer, WriterParts};
 use crate::backoff::Backoff;
+use crate::live::Live;
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -69,13 +70,20 @@ impl Daemon {
         store: Arc<PostgresStore>,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
+        live: Arc<Live>,
         traces: Arc<Traces>,
         fatal: Fatal,
     ) -> Self {
         let (ledger, permits, bell) = (Ledger::new(), Permits::new(), Arc::new(Notify::new()));
         let (opened, model) = (CancellationToken::new(), ModelInUse::new(model));
         let writer = Writer::new(
-            WriterParts { store: store.clone(), ledger: ledger.clone(), health: health.clone(), metrics: metrics.clone() },
+            WriterParts {
+                store: store.clone(),
+                ledger: ledger.clone(),
+                health: health.clone(),
+                metrics: metrics.clone(),
+                live: live.clone(),
+            },
             &fatal,
         )
         .start();
@@ -93,6 +101,7 @@ impl Daemon {
                 ledger: ledger.clone(),
                 health: health.clone(),
                 metrics: metrics.clone(),
+                live: live.clone(),
                 bell: bell.clone(),
                 pool_status: Some(Arc::new(move || {
                     let (idle, in_use, waiting) = pool_store.pool_status();
@@ -121,6 +130,7 @@ impl Daemon {
                 ledger: ledger.clone(),
                 health: health.clone(),
                 metrics: metrics.clone(),
+                live,
                 fatal: fatal.clone(),
             },
         )

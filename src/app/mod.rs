@@ -18,6 +18,7 @@ use crate::compat;
 use crate::domain::rot47::Preparation;
 use crate::domain::{Compat, ExtractorVersion};
 use crate::engine::{CachedFactory, EngineError, EngineFactory, EngineOptions, ModelInfo, TransformerFactory, is_accelerator};
+use crate::live::{Live, LiveOptions};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::store::postgres::{PostgresStore, StoreOptions, Target};
@@ -181,10 +182,20 @@ async fn start(settings: &Settings, task: Task) -> Result<End, String> {
     metrics.prepare(workers(settings), &described.labels);
     metrics.model(&described.name, &described.sha256, &described.precision, &described.device, false);
     actix::spawn(service::report(health.clone()));
+    let live = Live::new(LiveOptions {
+        show_text: settings.http.show_text,
+        host: host(),
+        command: task.command.to_owned(),
+        workers: workers(settings),
+    });
     if let Some(address) = settings.http.address {
-        let (bound, _) = http::serve(address, metrics.clone(), health.clone())
+        let parts = http::Parts { metrics: metrics.clone(), health: health.clone(), live: live.clone() };
+        let (bound, _) = http::serve(address, parts)
             .map_err(|error| format!("http.address {address} cannot be bound: {error}; choose another, or \"\" for none"))?;
-        tracing::info!(address = %bound, "serving /metrics, /livez and /readyz");
+        tracing::info!(address = %bound, "serving the live page, /metrics, /livez and /readyz");
+        if settings.http.show_text && !bound.ip().is_loopback() {
+            tracing::warn!("http.show_text is on: texts of articles are shown to whoever reaches this address");
+        }
     }
     let boot_id = Uuid::new_v4();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %boot_id, database = place, workers = workers(settings), "nerd starts");
@@ -209,7 +220,7 @@ async fn start(settings: &Settings, task: Task) -> Result<End, String> {
     let store = Arc::new(PostgresStore::new(&options, claimant).map_err(|error| error.to_string())?);
     let model = Model { factory: (task.engines)(with_memory(settings, factory)), version };
     let (fatal, faults) = Fatal::channel();
-    let daemon = Daemon::wire(settings, &task, boot_id, model, store, metrics, health, traces.clone(), fatal);
+    let daemon = Daemon::wire(settings, &task, boot_id, model, store, metrics, health, live, traces.clone(), fatal);
     let end = daemon.attend(settings, task, options, signals, faults).await;
     // Forced means now: what was not sent is not sent.
     if !matches!(end, Ok(End::Forced)) {

@@ -2,6 +2,7 @@
 //! [`table`] present at 0 from the start, and one method for each event that is counted.
 
 pub mod table;
+pub mod totals;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use table::{Definition, Kind};
+use totals::Totals;
 
 use crate::domain::{Mention, Origin};
 use crate::memory;
@@ -72,6 +74,11 @@ impl Metrics {
         self.gauge(&table::CGROUP_MEMORY, &["working_set"]).set(group.working_set.unwrap_or(0) as f64);
         self.gauge(&table::CGROUP_MEMORY, &["limit"]).set(group.limit.unwrap_or(0) as f64);
         self.handle.render()
+    }
+
+    /// The same as numbers, without the process's own figures.
+    pub fn totals(&self) -> Totals {
+        Totals::read(&self.handle.render())
     }
 
     /// Folds the histograms' raw samples; without it they pile up between two scrapes. Call it every few seconds.

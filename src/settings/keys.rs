@@ -327,12 +327,22 @@ const AROUND: &[Key] = &[
         "http.address",
         "127.0.0.1:8080",
         Shape::Text,
-        "address of /metrics, /livez and /readyz; empty: none; port 0: any free one (logged)",
+        "address of the live page, /metrics, /livez and /readyz; empty: none; port 0: any free one (logged)",
         |s, v| {
             s.http.address = match v {
                 "" => None,
                 _ => Some(v.parse().map_err(|_| format!("{v:?} is not an address like 127.0.0.1:8080"))?),
             };
+            Ok(())
+        },
+    ),
+    key(
+        "http.show_text",
+        "false",
+        Shape::Switch,
+        "whether the live page shows the last articles' texts with the names in them, to whoever reaches the address",
+        |s, v| {
+            s.http.show_text = switch(v)?;
             Ok(())
         },
     ),

@@ -161,6 +161,8 @@ pub struct Output {
 pub struct Http {
     /// `None`: no HTTP.
     pub address: Option<SocketAddr>,
+    /// Whether the live page shows texts of articles.
+    pub show_text: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

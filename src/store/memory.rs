@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::queue::{Failure, Job, Queue, State};
 use super::{
-    ArticleStore, Backlog, ClaimRequest, Completion, GazetteerRows, LoadRecord, RejectionOutcome, RetryPolicy, Reusable, StoreError,
-    SweepOutcome,
+    ArticleStore, Backlog, ClaimRequest, Completion, GazetteerRows, LoadRecord, Quarantined, RejectionOutcome, RetryPolicy, Reusable,
+    StoreError, SweepOutcome,
 };
 use crate::backoff::Backoff;
 use crate::domain::{
@@ -318,6 +318,24 @@ impl ArticleStore for MemoryStore {
 
     async fn reconcile_chunk(&self, _every: Duration) -> Result<Option<u64>, StoreError> {
         self.reachable().map(|()| None)
+    }
+
+    async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError> {
+        self.reachable()?;
+        let tables = self.lock();
+        let mut all: Vec<_> = tables.queue.jobs().filter(|(_, job)| job.state == State::Quarantined).collect();
+        // The queue keeps no time of it; the last failure, from which this counts, was it.
+        all.sort_by_key(|(_, job)| std::cmp::Reverse(job.run_at));
+        let counted = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let shown = |(id, job): (&ArticleId, &Job)| Quarantined {
+            article_id: id.to_string(),
+            source: job.source.clone(),
+            attempts: counted(job.attempts),
+            crashes: counted(job.crashes),
+            error: job.error.clone(),
+            quarantined_at: humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + job.run_at).to_string(),
+        };
+        Ok(all.into_iter().take(limit as usize).map(shown).collect())
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {

@@ -9,6 +9,7 @@ pub mod verdict;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::{
@@ -124,6 +125,18 @@ pub struct Backlog {
     pub job_starts_24h: u64,
 }
 
+/// A quarantined article with the reason.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Quarantined {
+    pub article_id: String,
+    pub source: String,
+    pub attempts: i32,
+    pub crashes: i32,
+    pub error: Option<String>,
+    /// RFC 3339.
+    pub quarantined_at: String,
+}
+
 /// One row of the load ledger.
 #[derive(Clone, Debug)]
 pub struct LoadRecord {
@@ -176,6 +189,8 @@ pub trait ArticleStore: Send + Sync {
     /// One chunk of the full reconciliation along the primary key, if the last round was finished `every` ago or a round is
     /// under way. `None` when none is due, or another process walks.
     async fn reconcile_chunk(&self, every: Duration) -> Result<Option<u64>, StoreError>;
+    /// Who is in quarantine, the newest first, at most `limit`.
+    async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError>;
     async fn backlog(&self) -> Result<Backlog, StoreError>;
     async fn record_load(&self, record: &LoadRecord) -> Result<(), StoreError>;
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test binary uses its own part
 
 pub mod articles;
+pub mod chromium;
 pub mod database;
 pub mod plan;
 pub mod process;

@@ -20,6 +20,7 @@ use nerd::actors::writer::{Writer, WriterParts};
 use nerd::backoff::Backoff;
 use nerd::domain::Compat;
 use nerd::engine::scripted::ScriptedFactory;
+use nerd::live::{Live, LiveOptions};
 use nerd::metrics::Metrics;
 use nerd::store::memory::MemoryStore;
 use nerd::store::{ArticleStore, RetryPolicy};
@@ -37,6 +38,7 @@ pub struct Rig {
     pub permits: Arc<Permits>,
     pub health: Arc<Health>,
     pub metrics: Arc<Metrics>,
+    pub live: Arc<Live>,
     pub supervisor: Addr<PoolSupervisor>,
     pub stop: CancellationToken,
     pub finished: CancellationToken,
@@ -51,11 +53,20 @@ pub struct Setting {
     pub batch_articles: u32,
     pub reuse: bool,
     pub memory: Figures,
+    pub show_text: bool,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { workers: 2, restart_limit: 60, own_threads: false, batch_articles: 8, reuse: false, memory: Arc::new(|| None) }
+        Self {
+            workers: 2,
+            restart_limit: 60,
+            own_threads: false,
+            batch_articles: 8,
+            reuse: false,
+            memory: Arc::new(|| None),
+            show_text: false,
+        }
     }
 }
 
@@ -76,12 +87,19 @@ impl Rig {
         prepare(&factory);
         let model = ModelInUse::new(Model { factory: factory.clone(), version: super::version().clone() });
         let (ledger, permits, health, metrics) = (Ledger::new(), Permits::new(), Arc::new(Health::default()), Metrics::new());
+        let live = Live::new(LiveOptions { show_text: setting.show_text, workers: setting.workers, ..LiveOptions::default() });
         let (fatal, faults) = Fatal::channel();
         let (bell, opened) = (Arc::new(Notify::new()), CancellationToken::new());
         opened.cancel();
         let dyn_store: Arc<dyn ArticleStore> = store.clone();
         let writer = Writer::new(
-            WriterParts { store: dyn_store.clone(), ledger: ledger.clone(), health: health.clone(), metrics: metrics.clone() },
+            WriterParts {
+                store: dyn_store.clone(),
+                ledger: ledger.clone(),
+                health: health.clone(),
+                metrics: metrics.clone(),
+                live: live.clone(),
+            },
             &fatal,
         )
         .start();
@@ -93,6 +111,7 @@ impl Rig {
                 ledger: ledger.clone(),
                 health: health.clone(),
                 metrics: metrics.clone(),
+                live: live.clone(),
                 bell: bell.clone(),
                 pool_status: None,
                 opened,
@@ -118,6 +137,7 @@ impl Rig {
                 ledger: ledger.clone(),
                 health: health.clone(),
                 metrics: metrics.clone(),
+                live: live.clone(),
                 fatal: fatal.clone(),
             },
         )
@@ -156,7 +176,7 @@ impl Rig {
             &fatal,
         )
         .start();
-        Self { store, factory, model, ledger, permits, health, metrics, supervisor, stop, finished, faults, fatal }
+        Self { store, factory, model, ledger, permits, health, metrics, live, supervisor, stop, finished, faults, fatal }
     }
 
     /// Lets (paused) time pass until the condition holds.

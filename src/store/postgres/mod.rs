@@ -30,8 +30,8 @@ use deadpool::managed::QueueMode;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 
 use super::{
-    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, RejectionOutcome, RetryPolicy, Reusable,
-    StoreError, SweepOutcome,
+    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, Quarantined, RejectionOutcome, RetryPolicy,
+    Reusable, StoreError, SweepOutcome,
 };
 use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ExtractorVersion, GazetteerVersion, Rejection, RowRules, ScopeKey};
 use error::permanent;
@@ -192,6 +192,10 @@ impl ArticleStore for PostgresStore {
 
     async fn reconcile_chunk(&self, every: Duration) -> Result<Option<u64>, StoreError> {
         self.walk_all(every).await
+    }
+
+    async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError> {
+        self.read_quarantine(limit).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {

@@ -1,21 +1,7 @@
 //! What people do with the queue: look at quarantined articles, and send them back.
 
-use serde::Serialize;
-
 use super::PostgresStore;
-use crate::store::StoreError;
-
-/// A quarantined article with the reason.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Quarantined {
-    pub article_id: String,
-    pub source: String,
-    pub attempts: i32,
-    pub crashes: i32,
-    pub error: Option<String>,
-    /// RFC 3339.
-    pub quarantined_at: String,
-}
+use crate::store::{Quarantined, StoreError};
 
 const LIST: &str = "
 SELECT article_id, source, attempts, crashes, error,
@@ -30,8 +16,7 @@ WITH back AS (
 SELECT article_id FROM back LEFT JOIN told ON true ORDER BY article_id";
 
 impl PostgresStore {
-    /// The newest first.
-    pub async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError> {
+    pub(super) async fn read_quarantine(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError> {
         let session = self.session().await?;
         let rows = session.query(LIST, &[&i64::from(limit)]).await?;
         Ok(rows
