@@ -189,6 +189,11 @@ impl KeeperParts {
                 self.metrics.backlog(backlog.pending, backlog.leased, backlog.quarantined, backlog.estimated, backlog.oldest_age_seconds);
                 self.metrics.ledger(backlog.model_loads_24h, backlog.daemon_starts_24h, backlog.job_starts_24h);
             }
+            if let Some(pauses) = self.told(self.store.pauses().await) {
+                let sources = pauses.iter().filter(|pause| pause.source.is_some()).count();
+                self.metrics.paused(sources < pauses.len(), sources as u64);
+                self.health.paused(&pauses);
+            }
             if let Some(status) = &self.pool_status {
                 let figures = status();
                 self.metrics.db_pool(figures.idle, figures.in_use, figures.waiting);

@@ -71,6 +71,10 @@ pub enum Command {
     Status(Format),
     /// Send quarantined articles back to the queue
     Retry(Retry),
+    /// Claim nothing, or nothing of a source, until `nerd resume`: on every daemon of the database, without a restart
+    Pause(Pause),
+    /// Take a pause back
+    Resume(Resume),
     /// Show every load of the model and judge them: the receipt of the promise
     ProveLoads(ProveLoads),
     /// Put another model into the daemon on this machine without stopping it
@@ -181,6 +185,26 @@ pub struct Retry {
     /// Every quarantined article
     #[arg(long)]
     pub all: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\x1b[1mExamples:\x1b[0m
+  nerd pause --reason 'index build on articles, until noon'
+  nerd pause --source gazette                  the other sources go on, in turn")]
+pub struct Pause {
+    /// Only this source (candidate_links.source, compared exactly) [default: everything]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub source: Option<String>,
+    /// Why, for whoever finds it paused
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Resume {
+    /// Only the pause of this source [default: that of everything; those of sources stay]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub source: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -7,6 +7,7 @@ mod highlight;
 mod manual;
 mod operate;
 mod parity;
+mod pause;
 mod pool;
 mod rollover;
 
@@ -51,6 +52,8 @@ pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
         Command::Check(options) => operate::check(&settings, &effective, &options),
         Command::Status(options) => operate::status(&settings, &options),
         Command::Retry(options) => operate::retry(&settings, &options),
+        Command::Pause(options) => pause::pause(&settings, &options),
+        Command::Resume(options) => pause::resume(&settings, &options),
         Command::ProveLoads(options) => operate::prove_loads(&settings, &options),
         Command::Rollover(options) => rollover::rollover(&settings, &options),
         Command::Completions(options) => Ok(manual::completions(&options)),

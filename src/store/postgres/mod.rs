@@ -11,6 +11,7 @@ mod lease;
 pub mod ledger;
 pub mod listen;
 pub mod migrate;
+pub mod pause;
 pub mod quarantine;
 mod reuse;
 pub mod rows;
@@ -30,7 +31,7 @@ use deadpool::managed::QueueMode;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 
 use super::{
-    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, RejectionOutcome, RetryPolicy, Reusable,
+    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, Pause, RejectionOutcome, RetryPolicy, Reusable,
     StoreError, SweepOutcome,
 };
 use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ExtractorVersion, GazetteerVersion, Rejection, RowRules, ScopeKey};
@@ -196,6 +197,10 @@ impl ArticleStore for PostgresStore {
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.read_backlog().await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        self.read_pauses().await
     }
 
     async fn record_load(&self, record: &LoadRecord) -> Result<(), StoreError> {
