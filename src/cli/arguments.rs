@@ -67,6 +67,8 @@ pub enum Command {
     Parity(Parity),
     /// Check configuration, model and database, and print what is in force
     Check(Format),
+    /// Look at everything that a daemon needs (database, rights, schema, indexes, host tables, model, address, memory), and say what to do
+    Doctor(Format),
     /// The queue at a glance
     Status(Format),
     /// Send quarantined articles back to the queue

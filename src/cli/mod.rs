@@ -3,6 +3,7 @@
 pub mod annotate;
 mod arguments;
 mod daemon;
+mod doctor;
 mod highlight;
 mod manual;
 mod operate;
@@ -50,6 +51,7 @@ pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
         Command::Migrate(options) => operate::migrate(&settings, &options),
         Command::Parity(options) => parity::parity(&settings, &options),
         Command::Check(options) => operate::check(&settings, &effective, &options),
+        Command::Doctor(options) => doctor::doctor(&settings, &options),
         Command::Status(options) => operate::status(&settings, &options),
         Command::Retry(options) => operate::retry(&settings, &options),
         Command::Pause(options) => pause::pause(&settings, &options),

@@ -6,10 +6,9 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::arguments::{Format, Migrate, ProveLoads, Retry};
-use super::{CONFIGURATION, FAILED};
+use super::{CONFIGURATION, FAILED, doctor};
 use crate::app;
-use crate::engine::{EngineFactory, ModelInfo};
-use crate::metrics::Metrics;
+use crate::engine::ModelInfo;
 use crate::settings::{Effective, Settings};
 use crate::store::postgres::migrate as schema;
 use crate::store::verdict::{Allowance, judge};
@@ -62,8 +61,8 @@ pub fn migrate(settings: &Settings, options: &Migrate) -> anyhow::Result<u8> {
 
 pub fn check(settings: &Settings, effective: &[Effective], options: &Format) -> anyhow::Result<u8> {
     let mut errors = Vec::new();
-    let model = match app::load_weights(settings, &Metrics::new()).and_then(|factory| Ok((factory.build()?, factory))) {
-        Ok((_, factory)) => Some(factory.model().clone()),
+    let model = match doctor::model(settings) {
+        Ok(model) => Some(model),
         Err(error) => {
             errors.push(format!("model: {error}"));
             None
