@@ -66,7 +66,7 @@ fn database(settings: &Settings) -> anyhow::Result<(Vec<Finding>, Option<Inspect
 /// A model that was read, found whole by its manifest's digests, and found what its golden texts hold.
 pub(super) fn model(settings: &Settings) -> Result<ModelInfo, String> {
     let factory = app::load_weights(settings, &Metrics::new()).map_err(|error| error.to_string())?;
-    fit_engine(&factory, &Progress::default()).map_err(|BuildFailure::Permanent(message)| BuildFailure::Transient(message) | message)?;
+    fit_engine(&factory, &Progress::default()).map_err(|(BuildFailure::Permanent(message) | BuildFailure::Transient(message))| message)?;
     Ok(factory.model().clone())
 }
 
