@@ -14,6 +14,11 @@ pub fn peak_resident_bytes() -> u64 {
     status_field("VmHWM:")
 }
 
+/// What the machine has in all; 0 where that is not known.
+pub fn machine_bytes() -> u64 {
+    kibibytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal:").unwrap_or(0) * 1024
+}
+
 fn status_field(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     kibibytes(&status, name).unwrap_or(0) * 1024
@@ -86,6 +91,7 @@ mod tests {
     fn this_process_has_memory() {
         assert!(resident_bytes() > 1 << 20);
         assert!(peak_resident_bytes() >= resident_bytes() / 2);
+        assert!(machine_bytes() > resident_bytes());
     }
 
     #[test]

@@ -30,6 +30,29 @@ async fn every_article_is_committed_once() {
     assert!(rig.store.loads().iter().all(|load| load.reason == "startup" && load.pool_size == 2));
 }
 
+/// What is in flight is finished; who waits for the end of a pause is ready, and goes on without being told.
+#[actix::test]
+async fn a_pause_stops_the_claims_and_nothing_else() {
+    let articles = many(40);
+    let rig = Rig::start(&borrowed(&articles), Setting::default());
+    rig.until("some are done", |rig| rig.store.done_count() > 0).await;
+    assert!(rig.store.pause(None));
+    for (id, text) in [("late", "Ann spoke"), ("later", "Bob spoke")] {
+        rig.store.add(id, text);
+    }
+    rig.until("settled", |rig| rig.ledger.articles() == 0).await;
+    rig.until("told", |rig| rig.metric("nerd_paused{scope=\"everything\"}") == 1.0).await;
+    let done = rig.store.done_count();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!((rig.store.done_count(), rig.store.done("late").is_some()), (done, false));
+    assert_eq!(rig.health.readiness().pauses.len(), 1);
+    assert_eq!(rig.metric("nerd_workers{state=\"ready\"}"), 2.0);
+    assert!(rig.store.resume(None));
+    rig.until("all done", |rig| rig.store.done_count() == 42).await;
+    rig.until("told", |rig| rig.metric("nerd_paused{scope=\"everything\"}") == 0.0).await;
+    assert_eq!(rig.factory.builds.load(Ordering::SeqCst), 2, "the engines stayed");
+}
+
 /// The first of each text is inferred; what comes later with the same text and hash never reaches a worker.
 #[actix::test]
 async fn articles_of_a_known_text_are_completed_without_a_worker() {

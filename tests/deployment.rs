@@ -181,7 +181,15 @@ async fn the_role_with_the_least_rights_suffices() {
     assert_eq!(database.count("nerd.jobs").await, 0);
     assert!(database.count("article_entities").await > 6);
     assert!(database.count("nerd.model_loads").await > 0);
-    for (arguments, code) in [(&["status", "--json"][..], 0), (&["prove-loads"], 0), (&["retry", "--all"], 0), (&["check"], 0)] {
+    for (arguments, code) in [
+        (&["status", "--json"][..], 0),
+        (&["prove-loads"], 0),
+        (&["retry", "--all"], 0),
+        (&["check"], 0),
+        (&["pause"], 0),
+        (&["pause", "--reason", "again"], 0),
+        (&["resume"], 0),
+    ] {
         let output = nerd(&url, arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -76,6 +76,11 @@ async fn no_update_leads_out_of_them_either() {
         let error = database.client.batch_execute(&format!("UPDATE nerd.jobs SET {change}")).await.unwrap_err();
         assert_eq!(error.code().unwrap().code(), "23514", "{change}: {error:?}");
     }
+    for pause in ["('s', '', 'x')", "('s', 'why', '')", "(repeat('s', 1001), NULL, 'x')", "('s', repeat('y', 1001), 'x')"] {
+        let error =
+            database.client.batch_execute(&format!("INSERT INTO nerd.pauses (scope, reason, said_by) VALUES {pause}")).await.unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "23514", "{pause}: {error:?}");
+    }
     for (table, change) in [("model_loads", "reason = 'boredom'"), ("discovery", "walk = 'sideways'")] {
         let sql = format!(
             "INSERT INTO nerd.model_loads (boot_id, host, command, worker, pool_size, model, sha256, reason, seconds, rss_before_bytes, rss_after_bytes)

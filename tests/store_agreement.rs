@@ -26,18 +26,43 @@ const LATER: Duration = Duration::from_secs(1_000_000);
 
 #[derive(Clone, Debug)]
 enum Action {
-    Enqueue { source: usize },
+    Enqueue {
+        source: usize,
+    },
     /// The host's rule no longer allows an article.
-    Withdraw { article: usize },
-    Claim { process: usize, limit: u32, source: Option<usize>, suspects: bool },
+    Withdraw {
+        article: usize,
+    },
+    Claim {
+        process: usize,
+        limit: u32,
+        source: Option<usize>,
+        suspects: bool,
+    },
     /// Of an earlier claim, even of one that lost its lease: those articles whose bit is set.
-    Complete { claim: usize, which: u8 },
-    Reject { claim: usize, which: u8, weight: u32 },
-    Release { claim: usize, which: u8 },
-    Renew { claim: usize },
+    Complete {
+        claim: usize,
+        which: u8,
+    },
+    Reject {
+        claim: usize,
+        which: u8,
+        weight: u32,
+    },
+    Release {
+        claim: usize,
+        which: u8,
+    },
+    Renew {
+        claim: usize,
+    },
     /// The process that held it is gone long enough.
-    Expire { claim: usize },
-    Sweep { process: usize },
+    Expire {
+        claim: usize,
+    },
+    Sweep {
+        process: usize,
+    },
     MakeDue,
 }
 
@@ -167,7 +192,8 @@ impl<'a> Pair<'a> {
         // What the host withdrew may be gone, and is never handed out.
         let kept: Vec<String> =
             self.database.client.query("SELECT article_id FROM nerd.jobs", &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
-        let gone: Vec<ArticleId> = self.queue.jobs().map(|(id, _)| id.clone()).filter(|id| !kept.iter().any(|k| k == id.as_str())).collect();
+        let gone: Vec<ArticleId> =
+            self.queue.jobs().map(|(id, _)| id.clone()).filter(|id| !kept.iter().any(|k| k == id.as_str())).collect();
         for id in gone {
             let allowed = self.withdrawn.contains(&id) && due.contains_key(&id);
             prop_assert!(allowed, "the job of {id} was dropped");
@@ -242,7 +268,8 @@ impl<'a> Pair<'a> {
 
     /// The same jobs, and each article's rows as often as its job was closed.
     async fn compare(&self) -> Result<(), TestCaseError> {
-        let sql = "SELECT j.article_id, j.state, j.token, coalesce(l.alone, false), j.attempts, j.crashes, j.crashes_alone, j.error IS NOT NULL
+        let sql =
+            "SELECT j.article_id, j.state, j.token, coalesce(l.alone, false), j.attempts, j.crashes, j.crashes_alone, j.error IS NOT NULL
             FROM nerd.jobs j LEFT JOIN nerd.leases l USING (token)";
         let rows = self.database.client.query(sql, &[]).await.unwrap();
         let told: BTreeMap<String, Told> = rows

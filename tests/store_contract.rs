@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nerd::domain::{AnnotatedArticle, ArticleId, Batch, ClaimedArticle, Entity, ExtractorVersion, Rejection};
 use nerd::store::memory::MemoryStore;
+use nerd::store::postgres::PostgresStore;
 use nerd::store::{ArticleStore, ClaimRequest, LoadRecord};
 use support::database::{Database, policy};
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 /// A store with the means to fill it and to let time pass.
 enum Fixture {
     Memory(Arc<MemoryStore>),
-    Postgres(Box<Database>, Arc<dyn ArticleStore>),
+    Postgres(Box<Database>, Arc<PostgresStore>),
 }
 
 impl Fixture {
@@ -85,6 +86,31 @@ impl Fixture {
         assert_eq!(left as usize, batch.articles.len() - completion.done.len(), "the jobs of the others stay");
         self.store().release(batch.token, &all_ids(&batch)).await.unwrap();
         completion.done.iter().map(ToString::to_string).collect()
+    }
+
+    /// An article of a source of its own.
+    async fn add_of(&self, source: &str, id: &str) {
+        match self {
+            Self::Memory(store) => store.add_from(source, id, WIRE),
+            Self::Postgres(database, _) => {
+                database.article_of(source, id, Some(WIRE), Some("c"), "extracted").await;
+                database.enqueue(id).await;
+            }
+        }
+    }
+
+    async fn pause(&self, source: Option<&str>) -> bool {
+        match self {
+            Self::Memory(store) => store.pause(source),
+            Self::Postgres(_, store) => store.pause(source, Some("a test")).await.unwrap().new,
+        }
+    }
+
+    async fn resume(&self, source: Option<&str>) -> bool {
+        match self {
+            Self::Memory(store) => store.resume(source),
+            Self::Postgres(_, store) => store.resume(source).await.unwrap(),
+        }
     }
 
     async fn expire_leases(&self) {
@@ -279,6 +305,84 @@ async fn only_the_source_asked_for(f: &Fixture) {
     assert_eq!(f.store().claim(&request("gazette")).await.unwrap().articles.len(), 1);
 }
 
+/// What is in flight when the pause comes is settled as ever; nobody claims, whatever they ask for.
+async fn nothing_is_claimed_while_everything_is_paused(f: &Fixture) {
+    for id in ["a", "b", "c"] {
+        f.add(id).await;
+    }
+    let batch = f.claim(2).await;
+    assert!(f.pause(None).await && !f.pause(None).await, "the second order is none");
+    let of_source = ClaimRequest { limit: 9, lease: Duration::from_secs(60), source: Some("gazette".to_owned()), suspects: true };
+    for request in [ClaimRequest { source: None, ..of_source.clone() }, of_source] {
+        let nothing = f.store().claim(&request).await.unwrap();
+        assert_eq!((nothing.articles.len(), nothing.alone), (0, false));
+    }
+    assert_eq!(f.store().renew(&[batch.token], Duration::from_secs(60)).await.unwrap(), 1);
+    assert_eq!(f.store().complete(batch.token, support::version(), &[annotated(&batch.articles[0])]).await.unwrap().done.len(), 1);
+    let outcome = f.store().reject(batch.token, &[rejection(&batch.articles[1], 1)]).await.unwrap();
+    assert_eq!(outcome.retried.len(), 1);
+    f.make_due().await;
+    assert!(f.claim(9).await.articles.is_empty(), "nor a suspect");
+    let backlog = f.store().backlog().await.unwrap();
+    assert_eq!((backlog.pending, backlog.leased), (2, 0), "they wait");
+    assert!(f.resume(None).await && !f.resume(None).await);
+    assert_eq!((f.claim(9).await.articles.len(), f.claim(9).await.articles.len()), (1, 1));
+}
+
+async fn a_paused_source_waits_and_the_others_go_on(f: &Fixture) {
+    for (source, id) in [("gazette", "g1"), ("herald", "h1"), ("ledger", "l1"), ("gazette", "g2"), ("herald", "h2"), ("tribune", "t1")] {
+        f.add_of(source, id).await;
+    }
+    assert!(f.pause(Some("gazette")).await && f.pause(Some("ledger")).await && f.pause(Some("nobody")).await);
+    let mut claimed = Vec::new();
+    loop {
+        let batch = f.claim(9).await;
+        if batch.articles.is_empty() {
+            break;
+        }
+        claimed.extend(ids(&batch).into_iter().map(str::to_owned));
+    }
+    claimed.sort_unstable();
+    assert_eq!(claimed, ["h1", "h2", "t1"]);
+    let request = |source: &str| ClaimRequest { limit: 9, lease: Duration::from_secs(60), source: Some(source.to_owned()), suspects: true };
+    assert!(f.store().claim(&request("gazette")).await.unwrap().articles.is_empty());
+    assert!(f.resume(Some("gazette")).await && !f.resume(None).await);
+    // Another's pause is no matter of a daemon of one source.
+    assert_eq!(ids(&f.store().claim(&request("gazette")).await.unwrap()), ["g1", "g2"]);
+    assert!(f.resume(Some("ledger")).await && f.resume(Some("nobody")).await);
+    assert_eq!(ids(&f.claim(9).await), ["l1"]);
+}
+
+/// Those of a source that is not paused come, alone as ever; the paused one's neither come nor stop the others.
+async fn suspects_beside_a_pause(f: &Fixture) {
+    for (source, id) in [("gazette", "g1"), ("herald", "h1")] {
+        f.add_of(source, id).await;
+    }
+    let batch = f.claim(9).await;
+    let all: Vec<Rejection> = batch.articles.iter().map(|article| rejection(article, 1)).collect();
+    assert_eq!(f.store().reject(batch.token, &all).await.unwrap().retried.len(), 2);
+    f.make_due().await;
+    assert!(f.pause(Some("gazette")).await);
+    f.add_of("herald", "h2").await;
+    let request = |suspects| ClaimRequest { limit: 9, lease: Duration::from_secs(60), source: None, suspects };
+    let busy = f.store().claim(&request(false)).await.unwrap();
+    assert_eq!((ids(&busy), busy.alone, busy.suspect_waits), (vec!["h2"], false, true));
+    let free = f.store().claim(&request(true)).await.unwrap();
+    assert_eq!((ids(&free), free.alone), (vec!["h1"], true));
+    assert!(f.store().claim(&request(true)).await.unwrap().articles.is_empty());
+}
+
+async fn pauses_are_listed(f: &Fixture) {
+    assert!(f.store().pauses().await.unwrap().is_empty());
+    for source in [Some("herald"), None, Some("gazette")] {
+        assert!(f.pause(source).await);
+    }
+    let listed = f.store().pauses().await.unwrap();
+    let sources: Vec<Option<&str>> = listed.iter().map(|pause| pause.source.as_deref()).collect();
+    assert_eq!(sources, [None, Some("gazette"), Some("herald")]);
+    assert!(listed.iter().all(|pause| !pause.said_by.is_empty() && pause.since.ends_with('Z')));
+}
+
 const WIRE: &str = "Ann Lee met the council.";
 
 async fn the_same_text_gets_a_copy(f: &Fixture) {
@@ -409,6 +513,10 @@ contract!(
     crashes_lead_to_a_lone_try_then_to_quarantine,
     a_renewed_lease_lives_on,
     only_the_source_asked_for,
+    nothing_is_claimed_while_everything_is_paused,
+    a_paused_source_waits_and_the_others_go_on,
+    suspects_beside_a_pause,
+    pauses_are_listed,
     the_same_text_gets_a_copy,
     versions_stand_side_by_side,
     nothing_found_is_copied_too,

@@ -30,7 +30,9 @@ async fn filled(articles: u64, pending: u64, statistics: Statistics) -> Database
     let database = Database::migrated(false).await;
     let client = &database.client;
     // Or the server would gather them in the midst of a test.
-    for table in ["articles", "candidate_links", "article_entities", "nerd.jobs", "nerd.leases", "nerd.discovery", "nerd.model_loads"] {
+    for table in
+        ["articles", "candidate_links", "article_entities", "nerd.jobs", "nerd.leases", "nerd.discovery", "nerd.model_loads", "nerd.pauses"]
+    {
         client.batch_execute(&format!("ALTER TABLE {table} SET (autovacuum_enabled = off)")).await.unwrap();
     }
     client.batch_execute(PREPARE).await.unwrap();
@@ -108,8 +110,6 @@ async fn explained(database: &Database) -> Vec<(&'static str, Value)> {
     ];
     let cases: Vec<(&'static str, &str, Vec<&str>)> = vec![
         ("next source", &statements.next_source, vec!["'source-0'"]),
-        ("suspect waits", &statements.suspect_waits, vec![]),
-        ("suspect of one source waits", &statements.suspect_waits_source, vec!["'source-0'"]),
         ("complete", &statements.complete, completion),
         ("reuse", &statements.reuse, vec![&token, &ids, "'v'", "200", &words]),
         ("renew", &statements.renew, vec![&tokens, "60000"]),
@@ -127,6 +127,14 @@ async fn explained(database: &Database) -> Vec<(&'static str, Value)> {
     for (name, statement, arguments) in &cases {
         all.push((*name, explain(client, statement, arguments).await));
     }
+    // Most of the queue's sources are paused: what is passed over costs a step each.
+    let sql = "INSERT INTO nerd.pauses (scope, said_by)
+        SELECT DISTINCT source, 'test' FROM nerd.jobs WHERE source <> (SELECT max(source) FROM nerd.jobs)";
+    assert!(client.execute(sql, &[]).await.unwrap() > 3);
+    all.push(("claim that a pause forbids", explained_claim(database, statements, ("-infinity", ""), None).await));
+    all.push(("next open", explain(client, &statements.next_open, &["''", "true"]).await));
+    client.batch_execute("DELETE FROM nerd.pauses WHERE scope = 'source-0'").await.unwrap();
+    all.push(("claim beside a pause", explained_claim(database, statements, ("-infinity", ""), Some("source-0")).await));
     all
 }
 
@@ -142,6 +150,8 @@ async fn costs_do_not_grow(statistics: Statistics) {
             let found: Vec<String> = complaints(explained, 501.0).into_iter().filter(|complaint| !wanted(complaint)).collect();
             assert_eq!(found, Vec::<String>::new(), "{name}, statistics {statistics:?}: {explained:#}");
             if name.starts_with("claim") {
+                let pauses = nodes(explained).into_iter().find(|node| node["Relation Name"] == "pauses").unwrap();
+                assert_eq!(pauses["Node Type"], "Index Only Scan", "{name}, statistics {statistics:?}: {explained:#}");
                 let entities = nodes(explained).into_iter().find(|node| node["Alias"] == "e").unwrap();
                 assert_eq!(entities["Node Type"], "Index Only Scan", "{name}, statistics {statistics:?}: {explained:#}");
             }

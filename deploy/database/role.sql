@@ -9,6 +9,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON nerd.jobs, nerd.leases TO :"role";
 GRANT SELECT, UPDATE ON nerd.discovery TO :"role";
 -- The ledger is written and read; what stands there stays.
 GRANT SELECT, INSERT ON nerd.model_loads TO :"role";
+-- The daemon reads pauses; `nerd pause` and `nerd resume` with the same URL write them.
+GRANT SELECT, INSERT, UPDATE, DELETE ON nerd.pauses TO :"role";
 -- Which migrations were run.
 GRANT SELECT ON nerd.schema_history TO :"role";
 GRANT SELECT ON :"host_schema".articles, :"host_schema".candidate_links, :"host_schema".gazetteer TO :"role";

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::live;
 use crate::live::errors::{Errors, Occurrence};
+use crate::store::Pause;
 
 /// The actors whose liveness is watched.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +49,7 @@ struct State {
     first_fault: Option<String>,
     last_fault: Option<String>,
     memory: Option<String>,
+    pauses: Vec<Pause>,
     rollover: Option<RolloverReport>,
     errors: Errors,
 }
@@ -87,6 +89,8 @@ pub struct Readiness {
     pub last_fault: Option<String>,
     /// That memory is tight, with the figures; the process works on, slowly.
     pub memory: Option<String>,
+    /// What people have told the daemons not to claim for now; a process that waits for them is ready all the same.
+    pub pauses: Vec<Pause>,
     /// The last change of the model.
     pub rollover: Option<RolloverReport>,
     /// Of the process, for signals.
@@ -155,6 +159,19 @@ impl Health {
     /// What to say of memory while it is tight.
     pub fn memory(&self, told: Option<String>) {
         self.state().memory = told;
+    }
+
+    /// What is paused now.
+    pub fn paused(&self, pauses: &[Pause]) {
+        let mut state = self.state();
+        let gone = |old: &&Pause| !pauses.iter().any(|pause| pause.source == old.source);
+        for pause in state.pauses.iter().filter(gone) {
+            tracing::info!(what = pause.source.as_deref().unwrap_or("everything"), "resumed: it is claimed again");
+        }
+        for pause in pauses.iter().filter(|pause| !state.pauses.iter().any(|old| old.source == pause.source)) {
+            tracing::warn!("paused, not claimed until `nerd resume`: {pause}");
+        }
+        state.pauses = pauses.to_vec();
     }
 
     /// Its number, or `None` while another is under way.
@@ -229,6 +246,7 @@ impl Health {
             first_fault: state.first_fault.clone(),
             last_fault: state.last_fault.clone(),
             memory: state.memory.clone(),
+            pauses: state.pauses.clone(),
             rollover: state.rollover.clone(),
             pid: std::process::id(),
         }
@@ -256,6 +274,9 @@ mod tests {
         let readiness = health.readiness();
         assert!(!readiness.ready && readiness.reasons == ["the database is away: refused"]);
         health.database(Ok(()));
+        let pause = Pause { source: None, reason: None, since: String::new(), said_by: "op@host".to_owned() };
+        health.paused(&[pause]);
+        assert!(health.readiness().ready && health.readiness().pauses.len() == 1, "paused is no fault");
         health.draining();
         assert_eq!(health.readiness().reasons, ["draining"]);
     }

@@ -203,6 +203,11 @@ impl KeeperParts {
                     quarantine = (self.show_quarantine(known, backlog.quarantined).await, Instant::now());
                 }
             }
+            if let Some(pauses) = self.told(self.store.pauses().await) {
+                let sources = pauses.iter().filter(|pause| pause.source.is_some()).count();
+                self.metrics.paused(sources < pauses.len(), sources as u64);
+                self.health.paused(&pauses);
+            }
             if let Some(status) = &self.pool_status {
                 let figures = status();
                 self.metrics.db_pool(figures.idle, figures.in_use, figures.waiting);

@@ -22,28 +22,29 @@ impl Worker {
     pub fn new(progress: Progress) -> Self {
         Self { engine: None, progress }
     }
+}
 
-    fn build(&self, factory: &dyn EngineFactory) -> Result<Box<dyn NerEngine>, BuildFailure> {
-        let mut engine = factory.build().map_err(|error| match error {
-            EngineError::Permanent(message) => BuildFailure::Permanent(message),
-            EngineError::Transient(message) => BuildFailure::Transient(message),
-        })?;
-        // The golden texts warm the engine up, and a model that does not find what it must is not let near the rows.
-        for golden in factory.golden() {
-            let found = engine.annotate(&[&golden.text], &self.progress).map_err(|error| BuildFailure::Transient(error.to_string()))?;
-            let entities = found.texts.into_iter().next().and_then(Result::ok).unwrap_or_default();
-            for (start, end, label) in &golden.entities {
-                if !entities.iter().any(|e| (e.start, e.end) == (*start, *end) && &*e.label == label) {
-                    return Err(BuildFailure::Permanent(format!(
-                        "the model {} does not find the {label} at {start}..{end} of its manifest's golden text: \
-                         the weights or the tokenizer are not what they should be",
-                        factory.model().name
-                    )));
-                }
+/// An engine that has shown itself fit: it found what its model's golden texts hold. They warm it up, too.
+pub fn fit_engine(factory: &dyn EngineFactory, progress: &Progress) -> Result<Box<dyn NerEngine>, BuildFailure> {
+    let mut engine = factory.build().map_err(|error| match error {
+        EngineError::Permanent(message) => BuildFailure::Permanent(message),
+        EngineError::Transient(message) => BuildFailure::Transient(message),
+    })?;
+    // A model that does not find what it must is not let near the rows.
+    for golden in factory.golden() {
+        let found = engine.annotate(&[&golden.text], progress).map_err(|error| BuildFailure::Transient(error.to_string()))?;
+        let entities = found.texts.into_iter().next().and_then(Result::ok).unwrap_or_default();
+        for (start, end, label) in &golden.entities {
+            if !entities.iter().any(|e| (e.start, e.end) == (*start, *end) && &*e.label == label) {
+                return Err(BuildFailure::Permanent(format!(
+                    "the model {} does not find the {label} at {start}..{end} of its manifest's golden text: \
+                     the weights or the tokenizer are not what they should be",
+                    factory.model().name
+                )));
             }
         }
-        Ok(engine)
     }
+    Ok(engine)
 }
 
 impl Actor for Worker {
@@ -56,7 +57,7 @@ impl Handler<Build> for Worker {
     fn handle(&mut self, Build(factory): Build, _: &mut Context<Self>) -> Self::Result {
         self.engine = None;
         let (started, resident_before) = (Instant::now(), memory::resident_bytes());
-        let engine = catch_unwind(AssertUnwindSafe(|| self.build(&*factory)))
+        let engine = catch_unwind(AssertUnwindSafe(|| fit_engine(&*factory, &self.progress)))
             .unwrap_or_else(|panic| Err(BuildFailure::Transient(format!("panic: {}", panic_message(panic.as_ref())))))?;
         self.engine = Some(engine);
         Ok(Built { seconds: started.elapsed().as_secs_f64(), resident_before, resident_after: memory::resident_bytes() })

@@ -1,6 +1,8 @@
 //! The composition root: names every concrete type, wires writer, then pool, then poller, and ends them in order.
 
 mod daemon;
+pub mod doctor;
+pub mod footprint;
 mod rollover;
 mod service;
 mod signals;

@@ -65,12 +65,22 @@ pub enum Command {
     Migrate(Migrate),
     /// Show what would change if nerd took over, over a sample of the rows that stand; writes nothing
     Parity(Parity),
+    /// Show what another model would have found in articles that are done, against the rows that stand; writes nothing
+    Replay(Replay),
     /// Check configuration, model and database, and print what is in force
     Check(Format),
+    /// Look at everything that a daemon needs (database, rights, schema, indexes, host tables, model, address, memory), and say what to do
+    Doctor(Format),
     /// The queue at a glance
     Status(Format),
+    /// Show where an article stands, and what the model makes of it, step by step; writes nothing
+    Explain(Explain),
     /// Send quarantined articles back to the queue
     Retry(Retry),
+    /// Claim nothing, or nothing of a source, until `nerd resume`: on every daemon of the database, without a restart
+    Pause(Pause),
+    /// Take a pause back
+    Resume(Resume),
     /// Show every load of the model and judge them: the receipt of the promise
     ProveLoads(ProveLoads),
     /// Put another model into the daemon on this machine without stopping it
@@ -167,7 +177,42 @@ pub struct Parity {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "\x1b[1mExample:\x1b[0m
+  nerd replay --model /srv/models/news-ner-2027 --since 7d --limit 1000
+  nerd replay --profile fast --since 2026-01-31 --json > replay.json")]
+pub struct Replay {
+    /// Articles done since then: so long ago (7d), a date or a time in UTC
+    #[arg(long, value_name = "T", value_parser = super::replay::moment)]
+    pub since: super::replay::Moment,
+    /// At most so many articles, the last done first
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// Only articles of this source (candidate_links.source, compared exactly)
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Compare with rows of this extractor_version [default: the last written of each article]
+    #[arg(long, value_name = "VERSION")]
+    pub against: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct Format {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// Article id
+    #[arg(value_name = "ARTICLE")]
+    pub article: String,
+    /// Only where it stands: the model is not loaded
+    #[arg(long)]
+    pub no_run: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -181,6 +226,26 @@ pub struct Retry {
     /// Every quarantined article
     #[arg(long)]
     pub all: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\x1b[1mExamples:\x1b[0m
+  nerd pause --reason 'index build on articles, until noon'
+  nerd pause --source gazette                  the other sources go on, in turn")]
+pub struct Pause {
+    /// Only this source (candidate_links.source, compared exactly) [default: everything]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub source: Option<String>,
+    /// Why, for whoever finds it paused
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Resume {
+    /// Only the pause of this source [default: that of everything; those of sources stay]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub source: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,11 +3,15 @@
 pub mod annotate;
 mod arguments;
 mod daemon;
+mod doctor;
+mod explain;
 mod highlight;
 mod manual;
 mod operate;
 mod parity;
+mod pause;
 mod pool;
+mod replay;
 mod rollover;
 
 use std::path::{Path, PathBuf};
@@ -48,9 +52,14 @@ pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
         Command::Annotate(options) => annotate::annotate(&settings, &options),
         Command::Migrate(options) => operate::migrate(&settings, &options),
         Command::Parity(options) => parity::parity(&settings, &options),
+        Command::Replay(options) => replay::replay(&settings, &options),
         Command::Check(options) => operate::check(&settings, &effective, &options),
+        Command::Doctor(options) => doctor::doctor(&settings, &options),
         Command::Status(options) => operate::status(&settings, &options),
+        Command::Explain(options) => explain::explain(&settings, &options),
         Command::Retry(options) => operate::retry(&settings, &options),
+        Command::Pause(options) => pause::pause(&settings, &options),
+        Command::Resume(options) => pause::resume(&settings, &options),
         Command::ProveLoads(options) => operate::prove_loads(&settings, &options),
         Command::Rollover(options) => rollover::rollover(&settings, &options),
         Command::Completions(options) => Ok(manual::completions(&options)),

@@ -6,10 +6,9 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::arguments::{Format, Migrate, ProveLoads, Retry};
-use super::{CONFIGURATION, FAILED};
+use super::{CONFIGURATION, FAILED, doctor};
 use crate::app;
-use crate::engine::{EngineFactory, ModelInfo};
-use crate::metrics::Metrics;
+use crate::engine::ModelInfo;
 use crate::settings::{Effective, Settings};
 use crate::store::postgres::migrate as schema;
 use crate::store::verdict::{Allowance, judge};
@@ -62,8 +61,8 @@ pub fn migrate(settings: &Settings, options: &Migrate) -> anyhow::Result<u8> {
 
 pub fn check(settings: &Settings, effective: &[Effective], options: &Format) -> anyhow::Result<u8> {
     let mut errors = Vec::new();
-    let model = match app::load_weights(settings, &Metrics::new()).and_then(|factory| Ok((factory.build()?, factory))) {
-        Ok((_, factory)) => Some(factory.model().clone()),
+    let model = match doctor::model(settings) {
+        Ok(model) => Some(model),
         Err(error) => {
             errors.push(format!("model: {error}"));
             None
@@ -117,8 +116,8 @@ pub fn status(settings: &Settings, options: &Format) -> anyhow::Result<u8> {
         Ok(store) => store,
         Err(error) => return Ok(fail(&error)),
     };
-    let read = block_on(async { Ok::<_, StoreError>((store.backlog().await?, store.quarantined(10).await?)) })?;
-    let (backlog, quarantined) = match read {
+    let read = block_on(async { Ok::<_, StoreError>((store.backlog().await?, store.quarantined(10).await?, store.pauses().await?)) })?;
+    let (backlog, quarantined, pauses) = match read {
         Ok(read) => read,
         Err(error) => return Ok(fail(&error)),
     };
@@ -127,7 +126,7 @@ pub fn status(settings: &Settings, options: &Format) -> anyhow::Result<u8> {
         print_json(
             &json!({ "pending": backlog.pending, "leased": backlog.leased, "quarantined": backlog.quarantined, "estimated": backlog.estimated,
             "oldest_age_seconds": backlog.oldest_age_seconds, "model_loads_24h": backlog.model_loads_24h,
-            "quarantine": quarantined,
+            "quarantine": quarantined, "pauses": pauses,
             "daemon": readiness.as_ref().ok().and_then(|body| serde_json::from_str::<serde_json::Value>(body).ok()) }),
         );
         return Ok(0);
@@ -142,6 +141,9 @@ pub fn status(settings: &Settings, options: &Format) -> anyhow::Result<u8> {
         backlog.model_loads_24h.to_string(),
     ]);
     anstream::println!("{} \n{queue}", store.place());
+    for pause in &pauses {
+        anstream::println!("PAUSED: {pause}");
+    }
     match readiness {
         Ok(body) => anstream::println!("daemon here: {body}"),
         Err(error) => anstream::println!("daemon here: none answers ({error})"),

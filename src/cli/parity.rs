@@ -234,7 +234,7 @@ fn joined(category: Option<&str>, subcategory: Option<&str>) -> String {
 }
 
 /// On standard error, when that is a terminal.
-fn progress_bar(articles: u64) -> ProgressBar {
+pub(super) fn progress_bar(articles: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -3,6 +3,7 @@
 pub mod article;
 pub mod category;
 pub mod compute;
+pub mod difference;
 pub mod entity;
 pub mod gazetteer;
 pub mod norm;

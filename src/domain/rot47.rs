@@ -38,6 +38,11 @@ impl Decoded {
         Self { text: text.into(), points: Vec::new(), parts: Vec::new() }
     }
 
+    /// The decoded parts of the text, in code points, ascending; none where the whole of it was made anew.
+    pub fn parts(&self) -> &[Range<usize>] {
+        &self.parts
+    }
+
     /// Where a span of the text lies in the stored one, and whether any of it was decoded.
     pub fn place(&self, start: usize, end: usize) -> (Range<usize>, bool) {
         let decoded = self.parts.iter().any(|part| part.start < end && start < part.end);

@@ -111,6 +111,19 @@ impl TransformerFactory {
         })
     }
 
+    /// The windows that a text is read in: code points of it, and wordpieces, the two special ones not counted.
+    pub fn windows(&self, text: &str) -> Result<Vec<(Range<usize>, usize)>, EngineError> {
+        let group = prepare(&self.shared.tokenizer, self.shared.model.max_pieces, &[text], 0, 0, &Progress::default())?;
+        let point = |byte: usize| text[..byte].chars().count();
+        let window = |prepared: &Prepared, window: &Range<usize>| {
+            let pieces = &prepared.pieces[window.clone()];
+            let begin = pieces.first().map_or(0, |piece| piece.bytes.start);
+            let end = pieces.iter().map(|piece| piece.bytes.end).max().unwrap_or(begin);
+            (point(begin)..point(end), pieces.len())
+        };
+        Ok(group.prepared.iter().flat_map(|prepared| prepared.windows.iter().map(move |range| window(prepared, range))).collect())
+    }
+
     /// Seconds that the one read of the weights took, checksum and cast included.
     pub fn weights_read_seconds(&self) -> f64 {
         self.shared.read_seconds

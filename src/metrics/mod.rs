@@ -196,6 +196,13 @@ impl Metrics {
         self.gauge(&table::BACKLOG_OLDEST_AGE, &[]).set(oldest_age_seconds);
     }
 
+    /// Whether everything is paused, and how many sources are.
+    pub fn paused(&self, everything: bool, sources: u64) {
+        for (scope, value) in table::PAUSE_SCOPES.iter().zip([u64::from(everything), sources]) {
+            self.gauge(&table::PAUSED, &[scope]).set(value as f64);
+        }
+    }
+
     /// What the ledger says of the last 24 hours, every process on this database.
     pub fn ledger(&self, loads: u64, daemon_starts: u64, job_starts: u64) {
         self.gauge(&table::MODEL_LOADS_24H, &[]).set(loads as f64);

@@ -47,6 +47,7 @@ pub const STAGES: &[&str] = &["claim", "gazetteer", "reuse", "tokenize", "infer"
 pub const DATABASE_ERRORS: &[&str] = &["connect", "timeout", "serialization", "constraint", "permission", "schema", "other"];
 pub const CACHES: &[&str] = &["memory", "database"];
 const COMMANDS: &[&str] = &["run", "job"];
+pub const PAUSE_SCOPES: &[&str] = &["everything", "sources"];
 const SKIPS: &[&str] = &["norm_too_long"];
 
 pub const BUILD_INFO: Definition =
@@ -196,6 +197,12 @@ pub const BACKLOG_ESTIMATED: Definition = define(
 );
 pub const BACKLOG_OLDEST_AGE: Definition =
     define("nerd_backlog_oldest_age_seconds", Kind::Gauge, &[], "Seconds since the oldest pending article was enqueued; 0 when none is.");
+pub const PAUSED: Definition = define(
+    "nerd_paused",
+    Kind::Gauge,
+    &[label("scope", PAUSE_SCOPES)],
+    "1 while everything is paused and nothing is claimed, else 0 (everything); and how many sources are paused (sources).",
+);
 pub const LAST_COMMIT: Definition =
     define("nerd_last_commit_timestamp_seconds", Kind::Gauge, &[], "Unix time of this process's last commit; 0 before the first.");
 pub const MEMORY_BASELINE: Definition =
@@ -259,6 +266,7 @@ pub const ALL: &[Definition] = &[
     BACKLOG,
     BACKLOG_ESTIMATED,
     BACKLOG_OLDEST_AGE,
+    PAUSED,
     LAST_COMMIT,
     MEMORY_BASELINE,
     MEMORY_GROWTH,

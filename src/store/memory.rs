@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::queue::{Failure, Job, Queue, State};
 use super::{
-    ArticleStore, Backlog, ClaimRequest, Completion, GazetteerRows, LoadRecord, Quarantined, RejectionOutcome, RetryPolicy, Reusable,
-    StoreError, SweepOutcome,
+    ArticleStore, Backlog, ClaimRequest, Completion, GazetteerRows, LoadRecord, Pause, Quarantined, RejectionOutcome, RetryPolicy,
+    Reusable, StoreError, SweepOutcome,
 };
 use crate::backoff::Backoff;
 use crate::domain::{
@@ -99,13 +99,22 @@ impl MemoryStore {
         self.add_hashed(id, text, None);
     }
 
+    /// Enqueues an article of a `candidate_links.source`.
+    pub fn add_from(&self, source: &str, id: &str, text: &str) {
+        self.add_article(source, id, text, None);
+    }
+
     /// Enqueues an article with whatever hash the host keeps for its text.
     pub fn add_hashed(&self, id: &str, text: &str, text_hash: Option<&str>) {
+        self.add_article("gazette", id, text, text_hash);
+    }
+
+    fn add_article(&self, source: &str, id: &str, text: &str, text_hash: Option<&str>) {
         let article = ClaimedArticle {
             id: ArticleId::new(id),
             text: text.into(),
             text_hash: text_hash.map(str::to_owned),
-            source: "gazette".to_owned(),
+            source: source.to_owned(),
             source_id: None,
             dataset_id: None,
             attempts: 0,
@@ -178,6 +187,16 @@ impl MemoryStore {
     pub fn expire_leases(&self) {
         let mut tables = self.lock();
         tables.queue.tokens().into_iter().for_each(|token| tables.queue.expire(token));
+    }
+
+    /// Keeps a source, or everything, from being claimed.
+    pub fn pause(&self, source: Option<&str>) -> bool {
+        self.lock().queue.pause(source)
+    }
+
+    /// Takes that back.
+    pub fn resume(&self, source: Option<&str>) -> bool {
+        self.lock().queue.resume(source)
     }
 
     /// Makes every waiting retry due.
@@ -355,6 +374,17 @@ impl ArticleStore for MemoryStore {
             daemon_starts_24h: starts(|command| command == "run"),
             job_starts_24h: starts(|command| command != "run"),
         })
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        self.reachable()?;
+        let pause = |source: Option<&str>| Pause {
+            source: source.map(str::to_owned),
+            reason: None,
+            since: "2026-01-01T00:00:00Z".to_owned(),
+            said_by: "memory".to_owned(),
+        };
+        Ok(self.lock().queue.paused().map(pause).collect())
     }
 
     async fn record_load(&self, record: &LoadRecord) -> Result<(), StoreError> {

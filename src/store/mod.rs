@@ -137,6 +137,25 @@ pub struct Quarantined {
     pub quarantined_at: String,
 }
 
+/// What is not to be claimed for now, since a person said so.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Pause {
+    /// `candidate_links.source`, compared exactly; `None`: everything.
+    pub source: Option<String>,
+    pub reason: Option<String>,
+    /// RFC 3339.
+    pub since: String,
+    /// The database's role and the host it was said from.
+    pub said_by: String,
+}
+
+impl std::fmt::Display for Pause {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} since {} by {}", self.source.as_deref().unwrap_or("everything"), self.since, self.said_by)?;
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(formatter, ": {reason}"))
+    }
+}
+
 /// One row of the load ledger.
 #[derive(Clone, Debug)]
 pub struct LoadRecord {
@@ -159,7 +178,7 @@ pub struct LoadRecord {
 /// The daemon's view of a database. Every method is one short transaction; none is held across inference.
 #[async_trait]
 pub trait ArticleStore: Send + Sync {
-    /// Leases up to `limit` pending articles under a fresh token; the batch is empty when there is none.
+    /// Leases up to `limit` pending articles under a fresh token, of sources that are not paused; the batch is empty when there is none.
     async fn claim(&self, request: &ClaimRequest) -> Result<Batch, StoreError>;
     /// Replaces the articles' rows of this version and closes their jobs, all or nothing; guarded by the token.
     async fn complete(
@@ -192,5 +211,7 @@ pub trait ArticleStore: Send + Sync {
     /// Who is in quarantine, the newest first, at most `limit`.
     async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError>;
     async fn backlog(&self) -> Result<Backlog, StoreError>;
+    /// What is paused, everything first, then sources by name.
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError>;
     async fn record_load(&self, record: &LoadRecord) -> Result<(), StoreError>;
 }

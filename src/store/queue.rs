@@ -74,11 +74,32 @@ pub struct Choice {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Queue {
     jobs: BTreeMap<ArticleId, Job>,
+    /// Sources that are not claimed; `None`: nothing is.
+    paused: BTreeSet<Option<String>>,
 }
 
 impl Queue {
     pub fn enqueue(&mut self, id: ArticleId, job: Job) {
         self.jobs.insert(id, job);
+    }
+
+    /// Keeps a source, or everything, from being claimed; false where it was kept already.
+    pub fn pause(&mut self, source: Option<&str>) -> bool {
+        self.paused.insert(source.map(str::to_owned))
+    }
+
+    /// Takes that back; false where it was not kept.
+    pub fn resume(&mut self, source: Option<&str>) -> bool {
+        self.paused.remove(&source.map(str::to_owned))
+    }
+
+    /// What is paused, everything first.
+    pub fn paused(&self) -> impl Iterator<Item = Option<&str>> {
+        self.paused.iter().map(Option::as_deref)
+    }
+
+    fn is_open(&self, job: &Job) -> bool {
+        !self.paused.contains(&None) && !self.paused.contains(&Some(job.source.clone()))
     }
 
     pub fn jobs(&self) -> impl Iterator<Item = (&ArticleId, &Job)> {
@@ -101,7 +122,7 @@ impl Queue {
 
     /// One suspect that is due, where suspects are asked for; else those due that are none, oldest first, up to `limit`.
     pub fn choose(&self, limit: usize, source: Option<&str>, suspects: bool, now: Duration) -> Choice {
-        let mut due: Vec<(&ArticleId, &Job)> = self.jobs.iter().filter(|(_, job)| job.is_due(source, now)).collect();
+        let mut due: Vec<(&ArticleId, &Job)> = self.jobs.iter().filter(|(_, job)| job.is_due(source, now) && self.is_open(job)).collect();
         due.sort_by_key(|(_, job)| job.run_at);
         let suspect = due.iter().find(|(_, job)| job.is_suspect()).map(|(id, _)| (*id).clone());
         match suspect {

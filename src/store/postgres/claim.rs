@@ -26,17 +26,21 @@ const MOST_TEXT_BYTES: i64 = 4 << 20;
 /// written is found by its place. A job that somebody changed between this statement's beginning and its lock is not found there;
 /// so what was leased is what the update says, and the other waits for the next claim. Only the texts of the leased are sent.
 ///
+/// While something is paused nothing is taken, and the one row that always comes says so.
+///
 /// Its commit does not wait for the disk: a claim that a crash of the server forgets is a claim that never was, its articles wait
 /// in the queue and its token closes no job. (`set_config` holds until this statement's transaction has ended.)
 const CLAIM: &str = "
-WITH suspect AS MATERIALIZED (
+WITH door AS MATERIALIZED (
+    SELECT NOT EXISTS (SELECT 1 FROM nerd.pauses WHERE {pauses}) AS open
+), suspect AS MATERIALIZED (
     SELECT ctid AS place, article_id, run_at, attempts, crashes FROM nerd.jobs
-    WHERE $9::bool AND state = 'pending' AND quarantined_at IS NULL AND suspect AND {due}
+    WHERE (SELECT open FROM door) AND $9::bool AND state = 'pending' AND quarantined_at IS NULL AND suspect AND {due}
     ORDER BY {order} LIMIT 1 FOR UPDATE SKIP LOCKED
 ), ordinary AS MATERIALIZED (
     SELECT * FROM (
         SELECT ctid AS place, article_id, run_at, attempts, crashes FROM nerd.jobs
-        WHERE state = 'pending' AND quarantined_at IS NULL AND NOT suspect AND {due} AND {behind}
+        WHERE (SELECT open FROM door) AND state = 'pending' AND quarantined_at IS NULL AND NOT suspect AND {due} AND {behind}
         ORDER BY {order} LIMIT 1000 FOR UPDATE SKIP LOCKED
     ) AS due WHERE NOT EXISTS (SELECT 1 FROM suspect) LIMIT $4
 ), checked AS MATERIALIZED (
@@ -60,21 +64,23 @@ WITH suspect AS MATERIALIZED (
 )
 SELECT article_id, CASE WHEN leased THEN text END AS text, text_hash, source, source_id, dataset_id, attempts, crashes,
     run_at::text AS run_at, EXISTS (SELECT 1 FROM suspect) AS alone, leased,
-    NOT $9 AND (SELECT true FROM nerd.jobs
+    door.open AND NOT $9 AND (SELECT true FROM nerd.jobs
         WHERE state = 'pending' AND quarantined_at IS NULL AND suspect AND {due} ORDER BY {order} LIMIT 1) IS TRUE AS suspect_waits,
-    (SELECT set_config('synchronous_commit', 'off', true)) AS relaxed
-FROM (SELECT *, article_id IN (SELECT article_id FROM leased) AS leased FROM checked OFFSET 0) AS seen
+    (SELECT set_config('synchronous_commit', 'off', true)) AS relaxed, door.open
+FROM door LEFT JOIN (SELECT *, article_id IN (SELECT article_id FROM leased) AS leased FROM checked OFFSET 0) AS seen ON true
 ORDER BY seen.run_at, seen.article_id";
 
 /// Due, behind the front, in order: of all sources, and of the source `$10`. That one is fenced in by rows from both sides and named
 /// in the order, so that only an index by source serves: of `source = $10` a planner without statistics thinks that it may as well
 /// walk the whole queue and throw the other sources away.
-const ALL: [(&str, &str); 3] = [
+const ALL: [(&str, &str); 4] = [
+    ("{pauses}", "scope >= ''"),
     ("{due}", "run_at <= now()"),
     ("{behind}", "run_at >= $7::text::timestamptz AND (run_at, article_id) > ($7::text::timestamptz, $8)"),
     ("{order}", "run_at, article_id"),
 ];
-const ONE: [(&str, &str); 3] = [
+const ONE: [(&str, &str); 4] = [
+    ("{pauses}", "scope IN ('', $10)"),
     ("{due}", "(source, run_at) >= ($10, '-infinity'::timestamptz) AND (source, run_at) <= ($10, now())"),
     ("{behind}", "(source, run_at, article_id) > ($10, $7::text::timestamptz, $8)"),
     ("{order}", "source, run_at, article_id"),
@@ -91,16 +97,6 @@ pub(super) const NEXT_SOURCE: &str = "
 SELECT source FROM nerd.jobs WHERE source > $1 AND quarantined_at IS NULL AND NOT suspect
 ORDER BY source, run_at, article_id LIMIT 1";
 
-/// Whether a suspect is due: of all sources, or of the source `$1`.
-const SUSPECT_WAITS: &str =
-    "SELECT 1 FROM nerd.jobs WHERE state = 'pending' AND quarantined_at IS NULL AND suspect AND {due} ORDER BY {order} LIMIT 1";
-
-/// That statement.
-pub(super) fn suspect_waits(of_one_source: bool) -> String {
-    let parts = if of_one_source { ONE } else { ALL };
-    parts.iter().fold(SUSPECT_WAITS.to_owned(), |sql, (name, part)| sql.replace(name, part)).replace("$10", "$1")
-}
-
 impl PostgresStore {
     pub(super) async fn claim_batch(&self, request: &ClaimRequest) -> Result<Batch, StoreError> {
         let session = self.session().await?;
@@ -109,32 +105,30 @@ impl PostgresStore {
         {
             return Ok(batch);
         }
+        match self.claim_behind_front(&session, request).await? {
+            (nothing, false) if request.source.is_none() => Ok(self.claim_beside_pauses(&session, request).await?.unwrap_or(nothing)),
+            (batch, _) => Ok(batch),
+        }
+    }
+
+    /// A claim of all sources or of one; false where a pause forbade it.
+    pub(super) async fn claim_behind_front(&self, session: &Session<'_>, request: &ClaimRequest) -> Result<(Batch, bool), StoreError> {
         let source = request.source.as_deref();
         loop {
             let started = Instant::now();
             let begin = self.front().begin(source, started);
-            let (token, rows) = self.lease(&session, request, source, begin.clone()).await?;
-            self.move_front(request, begin.is_none().then(|| started.elapsed()), &rows);
-            let articles = leased(&rows);
+            let picked = self.lease(session, request, source, begin.clone()).await?;
+            let (open, rows) = (picked.open, &picked.rows);
+            if open {
+                self.move_front(request, begin.is_none().then(|| started.elapsed()), rows);
+            }
+            let articles = leased(rows);
             // Nothing behind the front, or all that was due had become unclaimable and was dropped: there may be more elsewhere.
-            if articles.is_empty() && (begin.is_some() || !rows.is_empty()) {
+            if open && articles.is_empty() && (begin.is_some() || !rows.is_empty()) {
                 continue;
             }
-            let mut batch = batch(token, &rows, articles);
-            // A claim that took nothing has no row that could tell.
-            if batch.articles.is_empty() && !request.suspects {
-                batch.suspect_waits = self.suspect_waits(&session, source).await?;
-            }
-            return Ok(batch);
+            return Ok((picked.batch(articles), open));
         }
-    }
-
-    async fn suspect_waits(&self, session: &Session<'_>, source: Option<&str>) -> Result<bool, StoreError> {
-        let found = match source {
-            Some(source) => session.query_opt(&self.statements.suspect_waits_source, &[&source]).await?,
-            None => session.query_opt(&self.statements.suspect_waits, &[]).await?,
-        };
-        Ok(found.is_some())
     }
 
     /// A claim of the source whose turn it is; `None` where it is nobody's, or nothing of that source is due.
@@ -146,19 +140,19 @@ impl PostgresStore {
         if !self.turns().found(source) {
             return Ok(None);
         }
-        let (token, rows) = self.lease(session, request, source, None).await?;
-        let articles = leased(&rows);
-        Ok(if articles.is_empty() { None } else { Some(batch(token, &rows, articles)) })
+        let picked = self.lease(session, request, source, None).await?;
+        let articles = leased(&picked.rows);
+        Ok(if articles.is_empty() { None } else { Some(picked.batch(articles)) })
     }
 
-    /// The statement itself, of all sources or of one, behind a position or from the head: the token, and what was picked.
+    /// The statement itself, of all sources or of one, behind a position or from the head.
     async fn lease(
         &self,
         session: &Session<'_>,
         request: &ClaimRequest,
         source: Option<&str>,
         begin: Option<Position>,
-    ) -> Result<(ClaimToken, Vec<Row>), StoreError> {
+    ) -> Result<Picked, StoreError> {
         let token = Uuid::new_v4();
         let (limit, lease) = (i64::from(request.limit), milliseconds(request.lease));
         let (time, id) = begin.unwrap_or_else(|| ("-infinity".to_owned(), String::new()));
@@ -171,7 +165,12 @@ impl PostgresStore {
             }
             None => &self.statements.claim,
         };
-        Ok((ClaimToken(token), session.query(sql, &parameters).await?))
+        let mut rows = session.query(sql, &parameters).await?;
+        // The first row is there even where nothing was picked.
+        let told = |column: &str| rows.first().is_some_and(|row| row.get(column));
+        let (open, alone, suspect_waits) = (told("open"), told("alone"), told("suspect_waits"));
+        rows.retain(|row| row.get::<_, Option<&str>>("article_id").is_some());
+        Ok(Picked { token: ClaimToken(token), rows, open, alone, suspect_waits })
     }
 
     fn move_front(&self, request: &ClaimRequest, looked_back: Option<Duration>, rows: &[Row]) {
@@ -194,14 +193,26 @@ impl PostgresStore {
         self.front.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turns(&self) -> MutexGuard<'_, Turns> {
+    pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn batch(token: ClaimToken, rows: &[Row], articles: Vec<ClaimedArticle>) -> Batch {
-    let told = |column: &str| rows.first().is_some_and(|row| row.get(column));
-    Batch { token, articles, alone: told("alone"), suspect_waits: told("suspect_waits") }
+/// What the statement answered.
+struct Picked {
+    token: ClaimToken,
+    /// An article each, leased or not.
+    rows: Vec<Row>,
+    /// No pause forbade it.
+    open: bool,
+    alone: bool,
+    suspect_waits: bool,
+}
+
+impl Picked {
+    fn batch(&self, articles: Vec<ClaimedArticle>) -> Batch {
+        Batch { token: self.token, articles, alone: self.alone, suspect_waits: self.suspect_waits }
+    }
 }
 
 /// What the statement leased of what it picked.

@@ -127,7 +127,7 @@ fn too_new(version: u32) -> StoreError {
     permanent("schema", format!("the schema nerd is at version {version}, newer than this nerd (up to {ours}): run the newer nerd"))
 }
 
-async fn state_of(client: &Client) -> Result<SchemaState, StoreError> {
+pub(super) async fn state_of(client: &Client) -> Result<SchemaState, StoreError> {
     let exists: bool = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&HISTORY]).await?.get(0);
     if !exists {
         return Ok(SchemaState::Missing);
@@ -144,7 +144,7 @@ async fn state_of(client: &Client) -> Result<SchemaState, StoreError> {
 
 /// A connection of its own, outside the pool: advisory locks and settings end with it. A migration reads and sorts whole tables
 /// where that is best, so the planner is left as the server has it.
-async fn connect(options: &StoreOptions) -> Result<Client, StoreError> {
+pub(super) async fn connect(options: &StoreOptions) -> Result<Client, StoreError> {
     let target = target(options, &[])?;
     let connector = connector(&target).map_err(|message| permanent("connect", message))?;
     let (client, connection) = tokio::time::timeout(options.connect_timeout, target.config.connect(connector))

@@ -5,13 +5,18 @@ mod claim;
 mod complete;
 mod discover;
 mod error;
+pub mod explain;
 mod front;
 mod gazetteer;
+pub mod inspect;
 mod lease;
 pub mod ledger;
 pub mod listen;
 pub mod migrate;
+pub mod needs;
+pub mod pause;
 pub mod quarantine;
+pub mod replay;
 mod reuse;
 pub mod rows;
 pub mod sample;
@@ -30,8 +35,8 @@ use deadpool::managed::QueueMode;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 
 use super::{
-    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, Quarantined, RejectionOutcome, RetryPolicy,
-    Reusable, StoreError, SweepOutcome,
+    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, Pause, Quarantined, RejectionOutcome,
+    RetryPolicy, Reusable, StoreError, SweepOutcome,
 };
 use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ExtractorVersion, GazetteerVersion, Rejection, RowRules, ScopeKey};
 use error::permanent;
@@ -200,6 +205,10 @@ impl ArticleStore for PostgresStore {
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.read_backlog().await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>, StoreError> {
+        self.read_pauses().await
     }
 
     async fn record_load(&self, record: &LoadRecord) -> Result<(), StoreError> {

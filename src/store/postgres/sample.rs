@@ -1,5 +1,7 @@
 //! A sample of the host's articles with the rows that somebody else wrote for them: what a comparison of rules begins with.
 
+use tokio_postgres::Row;
+
 use super::PostgresStore;
 use super::sql::fill;
 use crate::domain::{ArticleId, ClaimedArticle, ExtractorVersion};
@@ -29,6 +31,21 @@ pub struct StandingRow {
     pub subcategory: Option<String>,
     pub match_name: Option<String>,
     pub extractor_version: Option<String>,
+}
+
+impl StandingRow {
+    /// Of a query that names the columns as the host does.
+    pub(super) fn of(row: &Row) -> Self {
+        Self {
+            text: row.get("entity_text"),
+            norm: row.get("entity_norm"),
+            label: row.get("entity_label"),
+            category: row.get("osm_category"),
+            subcategory: row.get("osm_subcategory"),
+            match_name: row.get("match_name"),
+            extractor_version: row.get("extractor_version"),
+        }
+    }
 }
 
 impl PostgresStore {
@@ -61,15 +78,7 @@ impl PostgresStore {
         for row in session.query(&fill(ROWS, &self.host_schema), &[&ids, &version.as_str()]).await? {
             let id: &str = row.get("article_id");
             let Some((_, rows)) = sample.iter_mut().find(|(article, _)| article.id.as_str() == id) else { continue };
-            rows.push(StandingRow {
-                text: row.get("entity_text"),
-                norm: row.get("entity_norm"),
-                label: row.get("entity_label"),
-                category: row.get("osm_category"),
-                subcategory: row.get("osm_subcategory"),
-                match_name: row.get("match_name"),
-                extractor_version: row.get("extractor_version"),
-            });
+            rows.push(StandingRow::of(&row));
         }
         Ok(sample)
     }

@@ -2,7 +2,7 @@
 //! can be looked at: by the tests, by the benchmarks, by whoever keeps the database.
 
 use super::sql::fill;
-use super::{claim, complete, discover, gazetteer, lease, ledger, reuse};
+use super::{claim, complete, discover, gazetteer, lease, ledger, pause, reuse};
 
 /// What the store's sessions ask of the planner. Every statement finds its rows by an index and in the order of an index, and its
 /// plan is made once a connection: a planner without statistics, or one that met the tables when they were empty, must not think
@@ -22,9 +22,8 @@ pub struct Statements {
     pub claim_source: String,
     /// Whose turn it is.
     pub next_source: String,
-    /// Whether a suspect is due.
-    pub suspect_waits: String,
-    pub suspect_waits_source: String,
+    /// Whose turn it is while another is paused.
+    pub next_open: String,
     pub complete: String,
     /// Copies the rows of known texts.
     pub reuse: String,
@@ -48,8 +47,7 @@ impl Statements {
             claim: fill(&claim::claim(false)),
             claim_source: fill(&claim::claim(true)),
             next_source: claim::NEXT_SOURCE.to_owned(),
-            suspect_waits: claim::suspect_waits(false),
-            suspect_waits_source: claim::suspect_waits(true),
+            next_open: pause::NEXT_OPEN.to_owned(),
             complete: fill(&lease::settling(complete::COMPLETE)),
             reuse: fill(&lease::settling(reuse::REUSE)),
             page: fill(&discover::walk(discover::PAGE)),

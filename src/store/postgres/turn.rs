@@ -27,6 +27,11 @@ impl Turns {
         Some(self.last.clone())
     }
 
+    /// The source that had the last turn; empty where a round begins.
+    pub(super) fn last(&self) -> String {
+        self.last.clone()
+    }
+
     /// What was found after it; `None`: the round begins anew. Whether the source is another one than the last: where one alone
     /// waits, its turn is every claim.
     pub(super) fn found(&mut self, source: Option<&str>) -> bool {
