@@ -14,6 +14,7 @@ use super::input::{Network, Pending, Windows};
 use super::int8_network::Int8Network;
 use super::int8_weights::Int8Weights;
 use super::manifest::{ModelDirectory, unreadable};
+use super::sizes;
 use super::tokenizer::Tokenizer;
 use super::weights::{SharedWeights, WeightsFile};
 use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Progress, Work};
@@ -81,6 +82,7 @@ impl TransformerFactory {
         let tokenizer = Tokenizer::load(&model.path, model.lowercase, model.token_types)?;
         let begun = Instant::now();
         let file = WeightsFile::read(&model)?;
+        sizes::check(&model, tokenizer.vocabulary(), file.bytes)?;
         let weights = match (placement.precision, Kernels::detect()) {
             (Precision::Int8, Some(kernels)) => Weights::Int8(Arc::new(Int8Weights::new(kernels, &file, &model)?)),
             _ => Weights::Tensors(SharedWeights::new(&file, &model, placement.kind(), placement.device)?),
@@ -237,7 +239,9 @@ impl TransformerEngine {
                 let words: Vec<Range<usize>> = words(&group[*text].pieces, window.clone()).collect();
                 let mut probabilities = Vec::with_capacity(words.len() * shared.labels.count());
                 rows.by_ref().take(words.len()).for_each(|logits| softmax(logits, &mut probabilities));
-                shared.labels.entities(texts[*text], &words, &probabilities, &mut found[*text]);
+                let after = group[*text].pieces.get(window.end);
+                let readable = after.map_or(texts[*text], |after| &texts[*text][..after.bytes.start]);
+                shared.labels.entities(readable, &words, &probabilities, &mut found[*text]);
             }
         };
         let mut before: Option<(Vec<usize>, Pending)> = None;

@@ -25,12 +25,13 @@ impl Folded {
                 gap = true;
                 continue;
             }
-            if gap && !folded.text.is_empty() {
-                folded.push(' ', end);
-            }
-            gap = false;
-            fold(c, |part| folded.push(part, point));
-            end = point + 1;
+            fold(c, |part| {
+                if std::mem::take(&mut gap) && !folded.text.is_empty() {
+                    folded.push(' ', end);
+                }
+                folded.push(part, point);
+                end = point + 1;
+            });
         }
         folded.points.push(end);
         folded
@@ -57,11 +58,12 @@ pub fn fold_name(name: &str) -> String {
             gap = true;
             continue;
         }
-        if gap && !folded.is_empty() {
-            folded.push(' ');
-        }
-        gap = false;
-        fold(c, |part| folded.push(part));
+        fold(c, |part| {
+            if std::mem::take(&mut gap) && !folded.is_empty() {
+                folded.push(' ');
+            }
+            folded.push(part);
+        });
     }
     folded
 }
