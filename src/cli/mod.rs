@@ -4,6 +4,7 @@ pub mod annotate;
 mod arguments;
 mod daemon;
 mod highlight;
+pub mod lines;
 mod manual;
 mod operate;
 mod parity;
