@@ -111,13 +111,13 @@ impl Labels {
     }
 
     /// The entities of a window: `words` are byte spans of `text`, `probabilities` their softmax rows (`words × count`).
-    /// Offsets of the entities are still bytes; [`to_code_points`] converts a text's entities at once. `text` ends where the next
+    /// Offsets of the entities are still bytes; [`to_code_points`] converts a text's entities at once. `limit` is where the next
     /// window begins.
-    pub fn entities(&self, text: &str, words: &[std::ops::Range<usize>], probabilities: &[f32], out: &mut Vec<Entity>) {
+    pub fn entities(&self, text: &str, words: &[std::ops::Range<usize>], limit: usize, probabilities: &[f32], out: &mut Vec<Entity>) {
         let count = self.count();
         let logs: Vec<f32> = probabilities.iter().map(|p| p.ln()).collect();
         let path = self.best_path(&logs);
-        let next = |index: usize| words.get(index + 1).map_or(text.len(), |word| word.start);
+        let next = |index: usize| words.get(index + 1).map_or(limit, |word| word.start);
         let mut open: Option<Open> = None;
         for (index, &label) in path.iter().enumerate() {
             let probability = probabilities[index * count + label];
@@ -178,6 +178,20 @@ impl Open {
     }
 }
 
+/// Lets no two entities share a character: one letter can be several pieces (a syllable of Hangul, a ligature), the first of two
+/// windows or words then has it. The entities are sorted by start; offsets are bytes.
+pub fn set_apart(text: &str, entities: &mut Vec<Entity>) {
+    let mut taken = 0;
+    entities.retain_mut(|entity| {
+        if entity.start < taken {
+            entity.start = taken.min(entity.end);
+            entity.text = text[entity.start..entity.end].to_owned();
+        }
+        taken = taken.max(entity.end);
+        entity.start < entity.end
+    });
+}
+
 /// Turns byte offsets into code points, one pass over the text; the entities are sorted by start.
 pub fn to_code_points(text: &str, entities: &mut [Entity]) {
     let (mut bytes, mut points) = (0, 0);
@@ -225,7 +239,7 @@ mod tests {
         let text = "é José\u{301}, x";
         let words = vec![3..8usize; 1];
         let mut entities = Vec::new();
-        labels.entities(text, &words, &[0.0, 1.0, 0.0, 0.0, 0.0], &mut entities);
+        labels.entities(text, &words, text.len(), &[0.0, 1.0, 0.0, 0.0, 0.0], &mut entities);
         to_code_points(text, &mut entities);
         assert_eq!(entities.len(), 1);
         assert_eq!((entities[0].start, entities[0].end), (2, 7));
@@ -237,8 +251,16 @@ mod tests {
         let labels = Labels::new(&names());
         let text = "(\u{903}e";
         let mut entities = Vec::new();
-        labels.entities(text, &[0..1, 1..5], &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], &mut entities);
+        labels.entities(text, &[0..1, 1..5], text.len(), &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], &mut entities);
         assert_eq!(entities.iter().map(|entity| entity.text.as_str()).collect::<Vec<_>>(), ["(", "\u{903}e"]);
+    }
+
+    #[test]
+    fn a_letter_of_two_entities_is_the_first_ones() {
+        let entity = |start, end| Entity { text: "각 x"[start..end].to_owned(), label: "PER".into(), start, end, score: 0.5 };
+        let mut entities = vec![entity(0, 3), entity(0, 3), entity(0, 5)];
+        set_apart("각 x", &mut entities);
+        assert_eq!(entities.iter().map(|e| (e.text.as_str(), e.start, e.end)).collect::<Vec<_>>(), [("각", 0, 3), (" x", 3, 5)]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::batch::batches;
 use super::bert::TokenClassifier;
-use super::decode::{Labels, to_code_points};
+use super::decode::{Labels, set_apart, to_code_points};
 use super::device::{Placement, Precision};
 use super::group::{Group, Prepared, prepare, words};
 use super::input::{Network, Pending, Windows};
@@ -207,6 +207,7 @@ impl NerEngine for TransformerEngine {
             .zip(found)
             .map(|(text, mut entities)| {
                 entities.sort_by_key(|entity| entity.start);
+                set_apart(text, &mut entities);
                 to_code_points(text, &mut entities);
                 Ok(entities)
             })
@@ -239,9 +240,8 @@ impl TransformerEngine {
                 let words: Vec<Range<usize>> = words(&group[*text].pieces, window.clone()).collect();
                 let mut probabilities = Vec::with_capacity(words.len() * shared.labels.count());
                 rows.by_ref().take(words.len()).for_each(|logits| softmax(logits, &mut probabilities));
-                let after = group[*text].pieces.get(window.end);
-                let readable = after.map_or(texts[*text], |after| &texts[*text][..after.bytes.start]);
-                shared.labels.entities(readable, &words, &probabilities, &mut found[*text]);
+                let limit = group[*text].pieces.get(window.end).map_or(texts[*text].len(), |after| after.bytes.start);
+                shared.labels.entities(texts[*text], &words, limit, &probabilities, &mut found[*text]);
             }
         };
         let mut before: Option<(Vec<usize>, Pending)> = None;

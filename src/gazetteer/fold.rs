@@ -92,9 +92,10 @@ pub(super) fn key_of_folded(folded: &str) -> String {
 /// What a character that is no space folds to, one by one.
 fn fold(c: char, mut push: impl FnMut(char)) {
     match c {
-        '`' => push('\''),
-        ' '..='~' => push(c.to_ascii_lowercase()),
-        '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '\u{02bc}' | '\u{ff07}' | '\u{b4}' => push('\''),
+        ' '..='_' | 'a'..='~' => push(c.to_ascii_lowercase()),
+        // Three of them are the grave and the acute accent by other names.
+        '`' | '\u{ff40}' | '\u{1fef}' | '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '\u{02bc}' | '\u{ff07}' | '\u{b4}'
+        | '\u{1ffd}' => push('\''),
         '\u{201c}' | '\u{201d}' | '\u{201f}' | '\u{ff02}' => push('"'),
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => push('-'),
         // Soft hyphens and zero-width characters are not seen.

@@ -52,8 +52,8 @@ pub fn lines_are_read_or_named(bytes: &[u8]) {
         match outcome {
             Ok(document) => {
                 let line = bytes.lines().nth(number - 1).and_then(Result::ok).expect("a document is UTF-8");
-                let value: serde_json::Value = serde_json::from_str(&line).expect("a document is JSON");
-                // Of a list, the first is the id and the second the text.
+                // A member that is not asked for may be what only a lenient reader takes. Of a list, the second is the text.
+                let Ok(value) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
                 assert_eq!(value["text"].as_str().or(value[1].as_str()), Some(&*document.text));
             }
             Err(complaint) => {

@@ -7,7 +7,7 @@ use nerd::compat;
 use nerd::domain::Entity;
 use nerd::domain::norm::{is_space, key_form, normal_form};
 use nerd::domain::rot47::{decode, rotate};
-use nerd::engine::decode::{Labels, to_code_points};
+use nerd::engine::decode::{Labels, set_apart, to_code_points};
 use nerd::engine::group::words;
 use nerd::engine::manifest::TokenTypes;
 use nerd::engine::sentences::sentence_starts;
@@ -76,10 +76,11 @@ pub fn decodes(text: &str, network: &[u8]) {
         let path = labels.best_path(&probabilities);
         assert_eq!(path.len(), words.len());
         assert!(is_legal(&path, &names), "{path:?} of {names:?}");
-        let readable = pieces.get(window.end).map_or(text, |after| &text[..after.bytes.start]);
-        labels.entities(readable, &words, &probabilities, &mut entities);
+        let limit = pieces.get(window.end).map_or(text.len(), |after| after.bytes.start);
+        labels.entities(text, &words, limit, &probabilities, &mut entities);
     }
     entities.sort_by_key(|entity| entity.start);
+    set_apart(text, &mut entities);
     to_code_points(text, &mut entities);
     are_slices(text, &entities);
 }
