@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint chaos chaos-memory chaos-disk rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
+.PHONY: help setup build demo clean-demo test lint fuzz supply-chain advisories chaos chaos-memory chaos-disk rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -40,6 +40,25 @@ chaos-memory: setup ## a real control group, its limit approached and exceeded; 
 
 chaos-disk: setup ## a disk that is really full under the tables; needs the rights to mount one
 	cargo test --release --locked --test full_disk -- --ignored --nocapture
+
+# What the fuzzer finds goes to target/fuzz/; an input worth keeping is copied to tests/fuzz/corpus/TARGET/, which `make test` replays.
+# The lock file is the daemon's. cargo-fuzz sets flags of its own in place of .cargo/config.toml's, so libtorch is named here.
+fuzz: setup ## look for input that does harm, by cargo-fuzz: TARGET=window MINUTES=5 (targets: tests/fuzz/fuzz_targets/)
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	@[ -f "tests/fuzz/fuzz_targets/$(TARGET).rs" ] || { echo "TARGET is one of: $(notdir $(basename $(wildcard tests/fuzz/fuzz_targets/*.rs)))" >&2; exit 1; }
+	@cp Cargo.lock tests/fuzz/Cargo.lock && mkdir -p target/fuzz/corpus/$(TARGET)
+	RUSTC_BOOTSTRAP=1 LD_LIBRARY_PATH="$(CURDIR)/.deps/libtorch/lib" cargo fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none $(TARGET) \
+		target/fuzz/corpus/$(TARGET) tests/fuzz/corpus/$(TARGET) -- -max_total_time=$$(($(or $(MINUTES),5) * 60)) -max_len=4096 -timeout=20 -rss_limit_mb=4096
+
+DENY = cargo deny --version >/dev/null 2>&1 || { echo "make $@ needs cargo-deny: cargo install cargo-deny --locked" >&2; exit 1; }; \
+	cargo deny --locked --config deploy/supply-chain/deny.toml check
+
+# tests/supply_chain.rs asks the same of this machine's crates without the tool.
+supply-chain: ## licences, sources and duplicates of every crate, by cargo-deny
+	@$(DENY) licenses bans sources
+
+advisories: ## known faults in any crate, by cargo-deny; asks the network
+	@$(DENY) advisories
 
 rules: ## check the alerts and run their tests (brings promtool)
 	@deploy/setup/prometheus.sh rules

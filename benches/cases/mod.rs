@@ -58,7 +58,7 @@ impl Case {
         let mut found = Vec::new();
         let count = self.labels.count();
         for (words, probabilities) in self.words.chunks(MOST_PIECES).zip(self.probabilities.chunks(MOST_PIECES * count)) {
-            self.labels.entities(&self.text, words, probabilities, &mut found);
+            self.labels.entities(&self.text, words, self.text.len(), probabilities, &mut found);
         }
         found
     }

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::arguments::{Annotate, Input, Output};
 use super::highlight::highlight;
+use super::lines::{Document, Lines};
 use super::pool::{Outcomes, annotate_all};
 use super::{CONFIGURATION, FAILED};
 use crate::app;
@@ -24,22 +25,10 @@ use crate::settings::Settings;
 const BATCH_TEXTS: usize = 16;
 const BATCH_BYTES: usize = 1 << 18;
 
-#[derive(Deserialize)]
-struct LineIn {
-    #[serde(default)]
-    id: serde_json::Value,
-    text: String,
-}
-
 #[derive(Serialize)]
 struct LineOut<'a> {
     id: &'a serde_json::Value,
     entities: &'a [Entity],
-}
-
-struct Document {
-    id: serde_json::Value,
-    text: Arc<str>,
 }
 
 /// What goes wrong with the input, told as it happens.
@@ -127,15 +116,9 @@ fn write(out: &mut impl Write, format: Output, documents: &[Document], outcomes:
 /// Reads documents file by file.
 struct Reader {
     paths: VecDeque<PathBuf>,
-    open: Option<Lines>,
+    open: Option<Lines<Box<dyn BufRead + Send>>>,
     input: Input,
     complaints: Complaints,
-}
-
-struct Lines {
-    name: String,
-    reader: Box<dyn BufRead + Send>,
-    number: u64,
 }
 
 impl Reader {
@@ -152,11 +135,13 @@ impl Reader {
 
     fn document(&mut self) -> Option<Document> {
         loop {
-            if let Some(lines) = &mut self.open {
-                match lines.next(&self.complaints) {
-                    Some(document) => return Some(document),
-                    None => self.open = None,
+            match self.open.as_mut().and_then(Iterator::next) {
+                Some(Ok(document)) => return Some(document),
+                Some(Err(complaint)) => {
+                    self.complaints.tell(&complaint);
+                    continue;
                 }
+                None => self.open = None,
             }
             let path = self.paths.pop_front()?;
             match self.open_file(&path) {
@@ -181,7 +166,7 @@ impl Reader {
             Input::Auto => reader.fill_buf()?.trim_ascii_start().starts_with(b"{"),
         };
         if lines {
-            self.open = Some(Lines { name, reader, number: 0 });
+            self.open = Some(Lines::new(name, reader));
             return Ok(None);
         }
         let mut bytes = Vec::new();
@@ -191,40 +176,4 @@ impl Reader {
         let id = if standard { "-".to_owned() } else { name };
         Ok(Some(Document { id: id.into(), text: text.into() }))
     }
-}
-
-impl Lines {
-    fn next(&mut self, complaints: &Complaints) -> Option<Document> {
-        loop {
-            let mut line = Vec::new();
-            match self.reader.read_until(b'\n', &mut line) {
-                Ok(0) => return None,
-                Ok(_) => {}
-                Err(error) => {
-                    complaints.tell(&format!("{}: cannot be read: {error}", self.name));
-                    return None;
-                }
-            }
-            self.number += 1;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            match serde_json::from_slice::<LineIn>(&line) {
-                Ok(parsed) => {
-                    let id = if parsed.id.is_null() { self.number.into() } else { parsed.id };
-                    return Some(Document { id, text: parsed.text.into() });
-                }
-                Err(error) => {
-                    complaints.tell(&format!("{} line {}: {{\"id\": …, \"text\": …}} expected: {}", self.name, self.number, place(&error)));
-                }
-            }
-        }
-    }
-}
-
-/// serde's message without its own line number, which counts within the line; it quotes no text.
-fn place(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    format!("{message} (column {})", error.column())
 }

@@ -6,6 +6,7 @@ mod daemon;
 mod doctor;
 mod explain;
 mod highlight;
+pub mod lines;
 mod manual;
 mod operate;
 mod parity;

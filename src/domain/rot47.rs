@@ -152,8 +152,8 @@ fn without_tags(characters: &[Placed]) -> Vec<Placed> {
     let (mut out, mut at) = (Vec::with_capacity(characters.len()), 0);
     while at < characters.len() {
         let (c, place) = characters[at];
-        let inside = characters[at + 1..].iter().take(LONGEST_TAG);
-        let end = inside.map(|&(c, _)| c).position(|c| matches!(c, '<' | '>')).filter(|end| c == '<' && characters[at + 1 + end].0 == '>');
+        let inside = characters[at + 1..].iter().take(if c == '<' { LONGEST_TAG } else { 0 });
+        let end = inside.map(|&(c, _)| c).position(|c| matches!(c, '<' | '>')).filter(|end| characters[at + 1 + end].0 == '>');
         out.push((if end.is_some() { ' ' } else { c }, place));
         at += end.map_or(1, |end| end + 2);
     }

@@ -4,6 +4,8 @@
 //! rust-bert's own `TokenClassificationModel::predict` is not used: in 0.23 it decodes the rows of its second and later
 //! internal batches with the first batch's features (`pipelines/token_classification.rs`, `features[sentence_idx]`).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use rust_bert::bert::{BertConfig, BertForTokenClassification};
 use rust_bert::deberta::{DebertaConfig, DebertaForTokenClassification};
 use rust_bert::distilbert::{DistilBertConfig, DistilBertForTokenClassification};
@@ -75,23 +77,27 @@ impl TokenClassifier {
             serde_json::from_value(config).map_err(|error| permanent(path, &format!("not this architecture's: {error}")))
         }
         let made = |error: rust_bert::RustBertError| permanent(&config_path, &error.to_string());
-        let graph = match model.architecture {
-            Architecture::Bert => {
-                Graph::Bert(BertForTokenClassification::new(&root, &typed::<BertConfig>(config, &config_path)?).map_err(made)?)
-            }
-            Architecture::Roberta => {
-                Graph::Roberta(RobertaForTokenClassification::new(&root, &typed::<BertConfig>(config, &config_path)?).map_err(made)?)
-            }
-            Architecture::Distilbert => Graph::Distilbert(
-                DistilBertForTokenClassification::new(&root, &typed::<DistilBertConfig>(config, &config_path)?).map_err(made)?,
-            ),
-            Architecture::Electra => {
-                Graph::Electra(ElectraForTokenClassification::new(&root, &typed::<ElectraConfig>(config, &config_path)?).map_err(made)?)
-            }
-            Architecture::Deberta => {
-                Graph::Deberta(DebertaForTokenClassification::new(&root, &typed::<DebertaConfig>(config, &config_path)?).map_err(made)?)
-            }
-        };
+        // What rust-bert and libtorch do not take of a configuration, they answer by a panic.
+        let graph = catch_unwind(AssertUnwindSafe(|| {
+            Ok(match model.architecture {
+                Architecture::Bert => {
+                    Graph::Bert(BertForTokenClassification::new(&root, &typed::<BertConfig>(config, &config_path)?).map_err(made)?)
+                }
+                Architecture::Roberta => {
+                    Graph::Roberta(RobertaForTokenClassification::new(&root, &typed::<BertConfig>(config, &config_path)?).map_err(made)?)
+                }
+                Architecture::Distilbert => Graph::Distilbert(
+                    DistilBertForTokenClassification::new(&root, &typed::<DistilBertConfig>(config, &config_path)?).map_err(made)?,
+                ),
+                Architecture::Electra => {
+                    Graph::Electra(ElectraForTokenClassification::new(&root, &typed::<ElectraConfig>(config, &config_path)?).map_err(made)?)
+                }
+                Architecture::Deberta => {
+                    Graph::Deberta(DebertaForTokenClassification::new(&root, &typed::<DebertaConfig>(config, &config_path)?).map_err(made)?)
+                }
+            })
+        }))
+        .unwrap_or_else(|_| Err(permanent(&config_path, "no graph can be made of it: the panic before this says why")))?;
         let mut variables = variables;
         variables.freeze();
         weights.attach(model, &variables, &shrunk)?;

@@ -72,7 +72,7 @@ impl Labels {
     }
 
     /// The best legal path over rows of log-probabilities (`rows × count`), ties to the lower label (Viterbi, 1967, with
-    /// transitions of 0 or minus infinity).
+    /// transitions of 0 or minus infinity). Legal whatever the numbers are: one that is none, or infinite, is a very bad one.
     pub fn best_path(&self, log_probabilities: &[f32]) -> Vec<usize> {
         let count = self.count();
         let rows = log_probabilities.len() / count.max(1);
@@ -80,7 +80,7 @@ impl Labels {
             return Vec::new();
         }
         let mut scores: Vec<f32> =
-            (0..count).map(|label| if self.may_start(label) { log_probabilities[label] } else { f32::NEG_INFINITY }).collect();
+            (0..count).map(|label| if self.may_start(label) { bounded(log_probabilities[label]) } else { f32::NEG_INFINITY }).collect();
         let mut back = vec![0usize; rows * count];
         let mut next_scores = vec![0.0f32; count];
         for row in 1..rows {
@@ -91,7 +91,7 @@ impl Labels {
                         (best, from) = (score, previous);
                     }
                 }
-                next_scores[next] = best + log_probabilities[row * count + next];
+                next_scores[next] = best + bounded(log_probabilities[row * count + next]);
                 back[row * count + next] = from;
             }
             std::mem::swap(&mut scores, &mut next_scores);
@@ -111,18 +111,20 @@ impl Labels {
     }
 
     /// The entities of a window: `words` are byte spans of `text`, `probabilities` their softmax rows (`words × count`).
-    /// Offsets of the entities are still bytes; [`to_code_points`] converts a text's entities at once.
-    pub fn entities(&self, text: &str, words: &[std::ops::Range<usize>], probabilities: &[f32], out: &mut Vec<Entity>) {
+    /// Offsets of the entities are still bytes; [`to_code_points`] converts a text's entities at once. `limit` is where the next
+    /// window begins.
+    pub fn entities(&self, text: &str, words: &[std::ops::Range<usize>], limit: usize, probabilities: &[f32], out: &mut Vec<Entity>) {
         let count = self.count();
         let logs: Vec<f32> = probabilities.iter().map(|p| p.ln()).collect();
         let path = self.best_path(&logs);
+        let next = |index: usize| words.get(index + 1).map_or(limit, |word| word.start);
         let mut open: Option<Open> = None;
         for (index, &label) in path.iter().enumerate() {
             let probability = probabilities[index * count + label];
             match &self.kinds[label] {
                 Kind::Inside(name) if open.as_ref().is_some_and(|o| o.label == *name) => {
                     if let Some(entity) = &mut open {
-                        entity.end = words[index].end;
+                        (entity.end, entity.next) = (words[index].end, next(index));
                         entity.total += f64::from(probability);
                         entity.words += 1;
                     }
@@ -134,6 +136,7 @@ impl Labels {
                         label: name.clone(),
                         start: words[index].start,
                         end: words[index].end,
+                        next: next(index),
                         total: f64::from(probability),
                         words: 1,
                     });
@@ -148,21 +151,45 @@ struct Open {
     label: Arc<str>,
     start: usize,
     end: usize,
+    /// Where the word after it begins.
+    next: usize,
     total: f64,
     words: u32,
 }
 
+/// So that sums of a window's numbers stay finite, and precise.
+fn bounded(log_probability: f32) -> f32 {
+    log_probability.max(-1e6).min(1e6)
+}
+
 impl Open {
     fn close(open: Option<Self>, text: &str, out: &mut Vec<Entity>) {
-        let Some(Self { label, start, mut end, total, words }) = open else {
+        let Some(Self { label, start, mut end, next, total, words }) = open else {
             return;
         };
-        // The normalizer drops combining marks, so a word's last piece may end before its marks.
-        end +=
-            text[end..].chars().take_while(|c| c.general_category_group() == GeneralCategoryGroup::Mark).map(char::len_utf8).sum::<usize>();
+        // The normalizer drops combining marks, so a word's last piece may end before its marks; after a bracket they are a word.
+        end += text[end..next.max(end)]
+            .chars()
+            .take_while(|c| c.general_category_group() == GeneralCategoryGroup::Mark)
+            .map(char::len_utf8)
+            .sum::<usize>();
         let score = (total / f64::from(words)) as f32;
         out.push(Entity { text: text[start..end].to_owned(), label, start, end, score });
     }
+}
+
+/// Lets no two entities share a character: one letter can be several pieces (a syllable of Hangul, a ligature), the first of two
+/// windows or words then has it. The entities are sorted by start; offsets are bytes.
+pub fn set_apart(text: &str, entities: &mut Vec<Entity>) {
+    let mut taken = 0;
+    entities.retain_mut(|entity| {
+        if entity.start < taken {
+            entity.start = taken.min(entity.end);
+            entity.text = text[entity.start..entity.end].to_owned();
+        }
+        taken = taken.max(entity.end);
+        entity.start < entity.end
+    });
 }
 
 /// Turns byte offsets into code points, one pass over the text; the entities are sorted by start.
@@ -212,11 +239,39 @@ mod tests {
         let text = "é José\u{301}, x";
         let words = vec![3..8usize; 1];
         let mut entities = Vec::new();
-        labels.entities(text, &words, &[0.0, 1.0, 0.0, 0.0, 0.0], &mut entities);
+        labels.entities(text, &words, text.len(), &[0.0, 1.0, 0.0, 0.0, 0.0], &mut entities);
         to_code_points(text, &mut entities);
         assert_eq!(entities.len(), 1);
         assert_eq!((entities[0].start, entities[0].end), (2, 7));
         assert_eq!(entities[0].text, "José\u{301}");
+    }
+
+    #[test]
+    fn marks_that_begin_a_word_are_not_taken_from_it() {
+        let labels = Labels::new(&names());
+        let text = "(\u{903}e";
+        let mut entities = Vec::new();
+        labels.entities(text, &[0..1, 1..5], text.len(), &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0], &mut entities);
+        assert_eq!(entities.iter().map(|entity| entity.text.as_str()).collect::<Vec<_>>(), ["(", "\u{903}e"]);
+    }
+
+    #[test]
+    fn a_letter_of_two_entities_is_the_first_ones() {
+        let entity = |start, end| Entity { text: "각 x"[start..end].to_owned(), label: "PER".into(), start, end, score: 0.5 };
+        let mut entities = vec![entity(0, 3), entity(0, 3), entity(0, 5)];
+        set_apart("각 x", &mut entities);
+        assert_eq!(entities.iter().map(|e| (e.text.as_str(), e.start, e.end)).collect::<Vec<_>>(), [("각", 0, 3), (" x", 3, 5)]);
+    }
+
+    #[test]
+    fn no_numbers_make_an_illegal_path() {
+        let labels = Labels::new(&["I-PER", "B-PER", "O"].map(String::from));
+        for odd in [f32::NAN, f32::NEG_INFINITY, f32::INFINITY] {
+            for path in [labels.best_path(&[0.0, odd, odd]), labels.best_path(&[odd; 9]), labels.best_path(&[0.0, odd, odd, 0.0, odd, odd])]
+            {
+                assert!(path[0] != 0 && path.windows(2).all(|pair| pair != [2, 0]), "{path:?}");
+            }
+        }
     }
 
     fn legal(path: &[usize]) -> bool {

@@ -136,6 +136,9 @@ impl ModelDirectory {
         let positions = parsed.max_position_embeddings.unwrap_or(512);
         // RoBERTa's positions begin after the padding index.
         let room = positions.saturating_sub(if architecture == Architecture::Roberta { 4 } else { 2 });
+        if room == 0 {
+            return Err(permanent(&config_path, &format!("max_position_embeddings is {positions}: no room for a piece")));
+        }
         let Some(manifest) = manifest else {
             let weights = path.join("model.safetensors");
             exists(&weights)?;

@@ -2,6 +2,9 @@
 //!
 //! The vocabulary is uncased, and case is what a name looks like: so the token types carry it.
 
+/// How many there are.
+pub const SHAPES: usize = 4;
+
 /// The token type of a word, over those of its characters that have case: 0 none is upper; 2 more than one, all upper;
 /// 1 the first is upper; 3 an upper one only later.
 pub fn shape(word: &str) -> u8 {

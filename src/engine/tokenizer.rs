@@ -63,6 +63,11 @@ impl Tokenizer {
         Ok(Self { inner, token_types, start_id, stop_id, pad_id })
     }
 
+    /// How many pieces it knows, what was added to them later not counted.
+    pub fn vocabulary(&self) -> usize {
+        self.inner.get_vocab_size(false)
+    }
+
     /// The pieces of a text in order. `starts` are the byte offsets of its sentence starts.
     pub fn pieces(&self, text: &str, starts: &[usize]) -> Result<Vec<Piece>, EngineError> {
         let mut pieces = Vec::with_capacity(text.len() / 4);

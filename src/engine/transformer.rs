@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use super::batch::batches;
 use super::bert::TokenClassifier;
-use super::decode::{Labels, to_code_points};
+use super::decode::{Labels, set_apart, to_code_points};
 use super::device::{Placement, Precision};
 use super::group::{Group, Prepared, prepare, words};
 use super::input::{Network, Pending, Windows};
 use super::int8_network::Int8Network;
 use super::int8_weights::Int8Weights;
 use super::manifest::{ModelDirectory, unreadable};
+use super::sizes;
 use super::tokenizer::Tokenizer;
 use super::weights::{SharedWeights, WeightsFile};
 use super::{Annotation, EngineError, EngineFactory, Golden, ModelInfo, NerEngine, Progress, Work};
@@ -81,6 +82,7 @@ impl TransformerFactory {
         let tokenizer = Tokenizer::load(&model.path, model.lowercase, model.token_types)?;
         let begun = Instant::now();
         let file = WeightsFile::read(&model)?;
+        sizes::check(&model, tokenizer.vocabulary(), file.bytes)?;
         let weights = match (placement.precision, Kernels::detect()) {
             (Precision::Int8, Some(kernels)) => Weights::Int8(Arc::new(Int8Weights::new(kernels, &file, &model)?)),
             _ => Weights::Tensors(SharedWeights::new(&file, &model, placement.kind(), placement.device)?),
@@ -218,6 +220,7 @@ impl NerEngine for TransformerEngine {
             .zip(found)
             .map(|(text, mut entities)| {
                 entities.sort_by_key(|entity| entity.start);
+                set_apart(text, &mut entities);
                 to_code_points(text, &mut entities);
                 Ok(entities)
             })
@@ -250,7 +253,8 @@ impl TransformerEngine {
                 let words: Vec<Range<usize>> = words(&group[*text].pieces, window.clone()).collect();
                 let mut probabilities = Vec::with_capacity(words.len() * shared.labels.count());
                 rows.by_ref().take(words.len()).for_each(|logits| softmax(logits, &mut probabilities));
-                shared.labels.entities(texts[*text], &words, &probabilities, &mut found[*text]);
+                let limit = group[*text].pieces.get(window.end).map_or(texts[*text].len(), |after| after.bytes.start);
+                shared.labels.entities(texts[*text], &words, limit, &probabilities, &mut found[*text]);
             }
         };
         let mut before: Option<(Vec<usize>, Pending)> = None;

@@ -60,7 +60,9 @@ impl SharedWeights {
                 continue; // position ids and the like: not weights
             };
             let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-            let tensor = Tensor::from_data_size(view.data(), &shape, stored).to_kind(kind).to_device(device);
+            let tensor = Tensor::f_from_data_size(view.data(), &shape, stored)
+                .and_then(|tensor| tensor.f_to_kind(kind)?.f_to_device(device))
+                .map_err(|error| permanent(&model.weights, &format!("tensor {name} of shape {shape:?} cannot be read: {error}")))?;
             tensors.insert(name, tensor);
         }
         Ok(Self { tensors: Mutex::new(tensors) })

@@ -25,12 +25,13 @@ impl Folded {
                 gap = true;
                 continue;
             }
-            if gap && !folded.text.is_empty() {
-                folded.push(' ', end);
-            }
-            gap = false;
-            fold(c, |part| folded.push(part, point));
-            end = point + 1;
+            fold(c, |part| {
+                if std::mem::take(&mut gap) && !folded.text.is_empty() {
+                    folded.push(' ', end);
+                }
+                folded.push(part, point);
+                end = point + 1;
+            });
         }
         folded.points.push(end);
         folded
@@ -57,11 +58,12 @@ pub fn fold_name(name: &str) -> String {
             gap = true;
             continue;
         }
-        if gap && !folded.is_empty() {
-            folded.push(' ');
-        }
-        gap = false;
-        fold(c, |part| folded.push(part));
+        fold(c, |part| {
+            if std::mem::take(&mut gap) && !folded.is_empty() {
+                folded.push(' ');
+            }
+            folded.push(part);
+        });
     }
     folded
 }
@@ -90,9 +92,10 @@ pub(super) fn key_of_folded(folded: &str) -> String {
 /// What a character that is no space folds to, one by one.
 fn fold(c: char, mut push: impl FnMut(char)) {
     match c {
-        '`' => push('\''),
-        ' '..='~' => push(c.to_ascii_lowercase()),
-        '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '\u{02bc}' | '\u{ff07}' | '\u{b4}' => push('\''),
+        ' '..='_' | 'a'..='~' => push(c.to_ascii_lowercase()),
+        // Three of them are the grave and the acute accent by other names.
+        '`' | '\u{ff40}' | '\u{1fef}' | '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '\u{02bc}' | '\u{ff07}' | '\u{b4}'
+        | '\u{1ffd}' => push('\''),
         '\u{201c}' | '\u{201d}' | '\u{201f}' | '\u{ff02}' => push('"'),
         '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => push('-'),
         // Soft hyphens and zero-width characters are not seen.

@@ -110,7 +110,7 @@ fn read_file(sources: &Sources, given: &mut Vec<(&'static Key, String, Origin)>,
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
         Err(error) => {
-            errors.push(format!("{}: not TOML: {}", path.display(), error.to_string().trim_end().replace('\n', "\n    ")));
+            errors.push(format!("{}: not TOML{}: {}", path.display(), place(&error, text), error.message()));
             return;
         }
     };
@@ -134,6 +134,13 @@ fn read_file(sources: &Sources, given: &mut Vec<(&'static Key, String, Origin)>,
             }
         }
     }
+}
+
+/// By line and column; the line itself is not shown: it may hold the password.
+fn place(error: &toml::de::Error, text: &str) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return String::new() };
+    let (line, start) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |end| end + 1));
+    format!(" at line {line}, column {}", before[start..].chars().count() + 1)
 }
 
 fn text_of(key: &Key, value: &toml::Value) -> Option<String> {
@@ -256,13 +263,15 @@ mod tests {
     #[test]
     fn broken_toml_names_the_file() {
         let error = resolve(&sources("[claim\n", &[], &[])).unwrap_err();
-        assert!(error.to_string().contains("nerd.toml: not TOML"), "{error}");
+        assert!(error.to_string().contains("nerd.toml: not TOML at line 1, column 7: "), "{error}");
     }
 
     #[test]
     fn secrets_are_hidden() {
         let (settings, effective) = resolve(&sources("", &[("DATABASE_URL", "postgresql://u:hunter2@h/d")], &[])).unwrap();
         assert!(!format!("{settings:?} {effective:?}").contains("hunter2"));
+        let SettingsError(errors) = resolve(&sources("[database]\nurl = \"postgresql://u:hunter2@h/d\n", &[], &[])).unwrap_err();
+        assert!(errors[0].starts_with("nerd.toml: not TOML at line 2, column ") && !errors[0].contains("hunter2"), "{errors:?}");
     }
 
     #[test]
