@@ -108,7 +108,11 @@ impl Actor for Keeper {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.run_interval(STAMP_EVERY, |this, _| this.parts.health.stamp(Watched::Keeper));
         ctx.run_interval(UPKEEP_EVERY, |this, _| this.parts.metrics.upkeep());
-        ctx.run_interval(SAMPLE_EVERY, |this, _| this.parts.live.sample(&this.parts.metrics.totals(), memory::resident_bytes()));
+        ctx.run_interval(SAMPLE_EVERY, |this, _| {
+            let resident = memory::resident_bytes();
+            this.parts.metrics.memory_seen(resident);
+            this.parts.live.sample(&this.parts.metrics.totals(), resident);
+        });
         let (options, parts) = (self.options.clone(), self.parts.clone());
         ctx.spawn(
             async move {

@@ -69,8 +69,11 @@ impl Plan {
         let workers = worker * self.workers.saturating_sub(2);
         let weights = self.file.saturating_mul(self.copies);
         let resident = program.saturating_add(weights).saturating_add(workers).saturating_add(self.reuse);
-        // The file and what is made of it are there together for a moment.
-        let loading = (resident.saturating_mul(PEAK_PERCENT) / 100).max(program.saturating_add(weights).saturating_add(self.file));
+        // What is there for a moment beside what is made of it grows with the file.
+        let over = PEAK_PERCENT - 100;
+        let of_file = u128::from(self.file) * u128::from(RESIDENT_WITH_TWO * over / 100) / u128::from(MEASURED_FILE);
+        let beside = (resident / 100).saturating_mul(over).max(u64::try_from(of_file).unwrap_or(u64::MAX));
+        let loading = resident.saturating_add(beside);
         let (rows, bytes) = GAZETTEER;
         let gazetteers = (self.gazetteer_rows.saturating_mul(bytes) / rows).min(self.gazetteer_most);
         let most = resident.saturating_add(gazetteers).saturating_add(self.workers.saturating_mul(TEXT_OF_A_WORKER));

@@ -1,13 +1,14 @@
 //! The process's metrics: a recorder of its own (injected, not global, so that each test has one), every metric of the
 //! [`table`] present at 0 from the start, and one method for each event that is counted.
 
+mod baseline;
 pub mod table;
 pub mod totals;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use baseline::Baseline;
 use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use table::{Definition, Kind};
@@ -23,7 +24,7 @@ pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     process: metrics_process::Collector,
-    baseline: AtomicU64,
+    baseline: Mutex<Option<Baseline>>,
 }
 
 impl Metrics {
@@ -39,7 +40,7 @@ impl Metrics {
         }
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
-        let metrics = Self { recorder, handle, process: metrics_process::Collector::default(), baseline: AtomicU64::new(0) };
+        let metrics = Self { recorder, handle, process: metrics_process::Collector::default(), baseline: Mutex::default() };
         for definition in table::ALL {
             metrics.describe(definition);
             metrics.register(definition);
@@ -64,11 +65,7 @@ impl Metrics {
     /// The Prometheus text form, with the process's and the control group's figures as of now.
     pub fn render(&self) -> String {
         metrics::with_local_recorder(&self.recorder, || self.process.collect());
-        let baseline = self.baseline.load(Ordering::Relaxed);
-        if baseline > 0 {
-            let growth = memory::resident_bytes() as f64 - baseline as f64;
-            self.gauge(&table::MEMORY_GROWTH, &[]).set(growth);
-        }
+        self.memory_seen(memory::resident_bytes());
         let group = memory::control_group();
         self.gauge(&table::CGROUP_MEMORY, &["current"]).set(group.current.unwrap_or(0) as f64);
         self.gauge(&table::CGROUP_MEMORY, &["working_set"]).set(group.working_set.unwrap_or(0) as f64);
@@ -216,10 +213,23 @@ impl Metrics {
         self.gauge(&table::LAST_COMMIT, &[]).set(now);
     }
 
-    /// Resident memory after warm-up, the baseline of the growth.
+    /// Resident memory when every worker is warm, from which the baseline of the growth settles.
     pub fn memory_baseline(&self, bytes: u64) {
-        self.baseline.store(bytes, Ordering::Relaxed);
-        self.gauge(&table::MEMORY_BASELINE, &[]).set(bytes as f64);
+        *self.baseline() = Some(Baseline::new(bytes, Instant::now()));
+        self.memory_seen(bytes);
+    }
+
+    /// Resident memory as it is now: the growth, and while it settles the baseline.
+    pub fn memory_seen(&self, resident: u64) {
+        let mut baseline = self.baseline();
+        let Some(settled) = baseline.map(|baseline| baseline.after(resident, Instant::now())) else { return };
+        *baseline = Some(settled);
+        self.gauge(&table::MEMORY_BASELINE, &[]).set(settled.bytes as f64);
+        self.gauge(&table::MEMORY_GROWTH, &[]).set(resident as f64 - settled.bytes as f64);
+    }
+
+    fn baseline(&self) -> MutexGuard<'_, Option<Baseline>> {
+        self.baseline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn db_pool(&self, idle: u64, in_use: u64, waiting: u64) {

@@ -206,7 +206,7 @@ pub const PAUSED: Definition = define(
 pub const LAST_COMMIT: Definition =
     define("nerd_last_commit_timestamp_seconds", Kind::Gauge, &[], "Unix time of this process's last commit; 0 before the first.");
 pub const MEMORY_BASELINE: Definition =
-    define("nerd_memory_baseline_bytes", Kind::Gauge, &[], "Resident memory when every worker was warm; 0 before.");
+    define("nerd_memory_baseline_bytes", Kind::Gauge, &[], "Lowest resident memory of the first minute with every worker warm; 0 before.");
 pub const MEMORY_GROWTH: Definition =
     define("nerd_memory_growth_bytes", Kind::Gauge, &[], "Resident memory now less the baseline; may be negative.");
 pub const CGROUP_MEMORY: Definition = define(
