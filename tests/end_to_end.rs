@@ -363,7 +363,18 @@ fn annotate_gives_the_same_with_a_memory() {
     };
     let plain = answer(&["--precision", "f32"]);
     assert_eq!(plain.lines().count(), 4);
-    assert_eq!(plain, answer(&["--precision", "f32", "--reuse"]));
+    let remembered = answer(&["--precision", "f32", "--reuse"]);
+    for (plain, remembered) in plain.lines().zip(remembered.lines()) {
+        let entities = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["entities"].as_array().unwrap().clone();
+        let (plain, remembered) = (entities(plain), entities(remembered));
+        assert_eq!(plain.len(), remembered.len());
+        for (mut plain, mut remembered) in plain.into_iter().zip(remembered) {
+            // In f32 libtorch may choose another order of sums where a batch has other texts.
+            let (one, other) = (plain["score"].take().as_f64().unwrap(), remembered["score"].take().as_f64().unwrap());
+            assert!((one - other).abs() < 1e-5, "{one} and {other}");
+            assert_eq!(plain, remembered);
+        }
+    }
 }
 
 #[test]

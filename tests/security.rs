@@ -93,6 +93,7 @@ async fn only_what_is_offered_is_served() {
 async fn what_is_too_large_is_refused_unread() {
     let database = Database::migrated(false).await;
     let daemon = serving(&database, &[]).await;
+    until("the model is loaded", LONG, || async { daemon.get("/readyz").is_some_and(|(status, _)| status == 200) }).await;
     let before = daemon.metric("process_resident_memory_bytes").unwrap();
     let long = "a".repeat(4 << 20);
     let many: String = (0..2_000).map(|number| format!("X-{number}: y\r\n")).collect();

@@ -144,19 +144,19 @@ pub fn judge_memory(need: Footprint, limit: Option<u64>, machine: u64) -> Findin
         Some(limit) if machine == 0 || limit <= machine => (limit, "limit"),
         _ => (machine, "machine's memory"),
     };
-    let told = format!("{need} (foretold from what was measured: README, “Fast and flat”); the {whose} is {}", ByteSize(bytes));
+    let told = format!("{need} (foretold from what was measured: README, “Fast and flat”); the {whose} is {}", ByteSize(bytes).display().si());
     let smaller = "fewer workers (engine.workers), a smaller engine.batch_tokens, or --profile fast";
     if bytes == 0 {
         return Finding::warn("memory", format!("{need}; neither a limit nor the machine's memory is known"), "see that there is as much");
     }
-    let wanted = ByteSize(need.needed() * 100 / TIGHT_PERCENT + 1);
+    let wanted = ByteSize(need.needed() * 100 / TIGHT_PERCENT + 1).display().si();
     if need.needed() > bytes {
         return Finding::fail("memory", told, format!("give it {wanted} at least; {smaller}"));
     }
     if need.most > bytes * TIGHT_PERCENT / 100 {
         let remedy = format!(
             "it will slow down, one article at a time; give it {}, or a smaller gazetteer.memory",
-            ByteSize(need.most * 100 / TIGHT_PERCENT + 1)
+            ByteSize(need.most * 100 / TIGHT_PERCENT + 1).display().si()
         );
         return Finding::warn("memory", told, remedy);
     }

@@ -90,7 +90,7 @@ impl Footprint {
 
 impl std::fmt::Display for Footprint {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [resident, loading, most] = [self.resident, self.loading, self.most].map(ByteSize);
+        let [resident, loading, most] = [self.resident, self.loading, self.most].map(|bytes| ByteSize(bytes).display().si());
         write!(formatter, "{resident} at work, {loading} while loading, {most} with gazetteers held and long texts at work")
     }
 }

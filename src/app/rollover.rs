@@ -86,7 +86,7 @@ impl Roller {
         if let Some((used, limit)) = (self.memory)()
             && used.saturating_add(taken) > limit
         {
-            let [used, taken, limit] = [used, taken, limit].map(ByteSize);
+            let [used, taken, limit] = [used, taken, limit].map(|bytes| ByteSize(bytes).display().si());
             return Outcome::Refused(format!(
                 "{used} are in use, the new model may take {taken} more beside the old one, the limit is {limit}"
             ));

@@ -159,7 +159,7 @@ struct Open {
 
 /// So that sums of a window's numbers stay finite, and precise.
 fn bounded(log_probability: f32) -> f32 {
-    log_probability.max(-1e6).min(1e6)
+    if log_probability.is_nan() { -1e6 } else { log_probability.clamp(-1e6, 1e6) }
 }
 
 impl Open {

@@ -48,7 +48,7 @@ impl Target {
                         "allow" | "prefer" => TlsMode::Prefer,
                         "require" => TlsMode::Require,
                         "verify-full" | "verify-ca" => TlsMode::VerifyFull,
-                        _ => return Err(format!("sslmode {mode:?} in the database URL is none of disable, prefer, require, verify-full")),
+                        _ => return Err("the sslmode in the database URL is none of disable, prefer, require, verify-full".to_owned()),
                     }
                 }
                 ("sslrootcert", path) => root_certificate = Some(PathBuf::from(path.replace("%2F", "/"))),
