@@ -52,7 +52,11 @@ impl MemoryGuard {
         marks.tight = tight;
         if was != tight {
             let (used, limit) = figures.unwrap_or_default();
-            let told = format!("memory is tight: {} of {} in use; articles are claimed one at a time", ByteSize(used).display().si(), ByteSize(limit).display().si());
+            let told = format!(
+                "memory is tight: {} of {} in use; articles are claimed one at a time",
+                ByteSize(used).display().si(),
+                ByteSize(limit).display().si()
+            );
             if tight {
                 tracing::warn!("{told}");
             } else {

@@ -140,6 +140,10 @@ async fn poll(options: &PollOptions, parts: &PollParts) {
                 (failed, suspect_waits) = (0, false);
                 drop(permit);
                 if options.span != Span::Endless {
+                    // What waits on may be paused: whoever reads the log is told.
+                    if let Ok(pauses) = parts.store.pauses().await {
+                        parts.health.paused(&pauses);
+                    }
                     return;
                 }
                 let longest = Backoff { base: options.poll_interval * 2, cap: options.idle_poll_interval * 2 };

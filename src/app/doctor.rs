@@ -144,7 +144,8 @@ pub fn judge_memory(need: Footprint, limit: Option<u64>, machine: u64) -> Findin
         Some(limit) if machine == 0 || limit <= machine => (limit, "limit"),
         _ => (machine, "machine's memory"),
     };
-    let told = format!("{need} (foretold from what was measured: README, “Fast and flat”); the {whose} is {}", ByteSize(bytes).display().si());
+    let told =
+        format!("{need} (foretold from what was measured: README, “Fast and flat”); the {whose} is {}", ByteSize(bytes).display().si());
     let smaller = "fewer workers (engine.workers), a smaller engine.batch_tokens, or --profile fast";
     if bytes == 0 {
         return Finding::warn("memory", format!("{need}; neither a limit nor the machine's memory is known"), "see that there is as much");
