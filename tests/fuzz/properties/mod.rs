@@ -15,8 +15,8 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target; the corpus of each is replayed by `tests/bad_input.rs`.
 pub const TARGETS: [Target; 10] = [
     ("window", |data| text::is_cut_whole(&readable(data), usize::from(data.len() as u8) % 40 + 1)),
-    ("decode", |data| with_two(data, |text, rest| text::decodes(text, rest))),
-    ("offsets", |data| with_two(data, |text, rest| text::offsets_slice(text, rest))),
+    ("decode", |data| with_two(data, text::decodes)),
+    ("offsets", |data| with_two(data, text::offsets_slice)),
     ("normal_form", |data| text::normal_forms_are_stable(&readable(data))),
     ("rot47", |data| text::scrambled_text_knows_its_places(&readable(data))),
     ("gazetteer", |data| with_two(data, |text, rest| names::mentions_are_slices(&lines(rest), text))),
