@@ -86,7 +86,7 @@ mod tests {
             guard.is_tight()
         };
         assert_eq!([910, 920, 910, 881, 879, 910, 1000].map(&mut look), [false, true, true, true, false, false, true]);
-        assert!(health.readiness().memory.unwrap().contains("1000 B of 1000 B"), "{:?}", health.readiness());
+        assert!(health.readiness().memory.unwrap().contains("1.0 kB of 1.0 kB"), "{:?}", health.readiness());
         assert!(metrics.render().contains("nerd_memory_tight 1\n"));
         assert!(!look(0));
         assert_eq!(health.readiness().memory, None);

@@ -232,7 +232,8 @@ fn show(report: &Report, shadow: &str) {
 /// A moment: so long ago, or a date with or without a time (UTC).
 pub(super) fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
-        return SystemTime::now().checked_sub(ago).map(Moment).ok_or_else(|| "that is before all time".to_owned());
+        let then = SystemTime::now().checked_sub(ago).filter(|then| *then >= SystemTime::UNIX_EPOCH);
+        return then.map(Moment).ok_or_else(|| "that is before 1970".to_owned());
     }
     let whole = if text.len() == "2026-01-31".len() { format!("{text}T00:00:00Z") } else { text.to_owned() };
     humantime::parse_rfc3339_weak(&whole).map(Moment).map_err(|_| "write 24h, 7d, 2026-01-31 or 2026-01-31T12:00:00Z".to_owned())
