@@ -291,7 +291,10 @@ mod tests {
         assert_eq!((readiness.first_fault.as_deref(), readiness.last_fault.as_deref()), (Some("one"), Some("two")));
         health.article_failed("a-1", "three");
         let told: Vec<_> = health.errors().into_iter().map(|error| (error.kind, error.message)).collect();
-        assert_eq!(told, [("article", "three".to_owned()), ("process", "two".to_owned()), ("process", "one".to_owned())]);
+        assert_eq!(
+            told,
+            [("article", "three"), ("process", "two"), ("process", "one")].map(|(kind, message)| (kind.into(), message.to_owned()))
+        );
     }
 
     #[test]
