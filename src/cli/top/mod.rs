@@ -1,13 +1,15 @@
 //! `nerd top`: one daemon, live on the terminal, by what it says of itself at `/status.json`; a client like any browser, which needs
-//! neither the database nor a model. `client` asks, `state` and `view` are pure, `screen` is where they meet a terminal.
+//! neither the database nor a model. `client` asks, `state`, `view` and what they are made of are pure, `screen` is where they meet a terminal.
 
 mod charts;
 pub mod client;
+mod page;
 mod plain;
 #[cfg(test)]
 mod sample;
 pub mod screen;
 mod state;
+mod theme;
 mod view;
 mod words;
 
@@ -20,7 +22,7 @@ use super::arguments::Top;
 use super::operate::here;
 use crate::settings::Settings;
 use client::{Client, ClientError};
-use view::Theme;
+use theme::Theme;
 
 pub fn top(settings: &Settings, options: &Top) -> anyhow::Result<u8> {
     let url = match options.url.clone().map_or_else(|| here(settings).map(|address| format!("http://{address}")), Ok) {

@@ -13,7 +13,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::client::Client;
 use super::state::{Press, State};
-use super::view::{self, Theme};
+use super::theme::Theme;
+use super::view;
 use crate::http::status::Whole;
 use crate::live::now;
 

@@ -3,20 +3,17 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Clear, Paragraph, Sparkline, Wrap};
+use ratatui::style::Style;
+use ratatui::text::Line;
+use ratatui::widgets::{Paragraph, Wrap};
 
-use super::charts::{self, Chart};
-use super::state::{List, State};
+use super::page::{Page, away};
+use super::state::State;
+use super::theme::{Theme, popup};
 use super::words;
-use crate::http::promise::{self, Standing, grouped};
-use crate::http::status::Whole;
 
 /// Smaller than that nothing can be told.
 const LEAST: (u16, u16) = (60, 20);
-/// From here on all lists stand side by side.
-const ROOMY: (u16, u16) = (120, 38);
 const KEYS: &str = "q quit   p hold   tab lists   up/down walk   enter in full   t time   ? help";
 const HELP: &[&str] = &[
     "q, ctrl-c           quit",
@@ -29,39 +26,10 @@ const HELP: &[&str] = &[
     "?                   this",
     "",
     "promise: kept, LOOK (worth a look), BROKEN, open (nothing to judge yet)",
-    "a bar of memory is the most of its time; a full one is named below",
+    "a bar of memory is the most of its time; a full one's size is named below, and what that is over the baseline",
     "times are UTC; a batch's stages are means of the last minute",
     "what to do about an alert: docs/runbook.md",
 ];
-
-/// How things are set off.
-#[derive(Clone, Copy, Debug)]
-pub struct Theme {
-    pub colour: bool,
-}
-
-impl Theme {
-    fn coloured(self, colour: Color) -> Style {
-        if self.colour { Style::new().fg(colour) } else { Style::new() }
-    }
-
-    fn standing(self, standing: Standing) -> Style {
-        match standing {
-            Standing::Kept => self.coloured(Color::Green),
-            Standing::Look => self.coloured(Color::Yellow).add_modifier(Modifier::BOLD),
-            Standing::Broken => self.coloured(Color::Red).add_modifier(Modifier::BOLD),
-            Standing::Open => Style::new(),
-        }
-    }
-
-    fn title(self) -> Style {
-        self.coloured(Color::Cyan).add_modifier(Modifier::BOLD)
-    }
-
-    fn alarm(self) -> Style {
-        self.coloured(Color::Red).add_modifier(Modifier::BOLD | Modifier::REVERSED)
-    }
-}
 
 /// `now`: Unix milliseconds here, for how long the daemon has been away.
 pub fn draw(frame: &mut Frame, state: &State, theme: Theme, now: u64) {
@@ -76,10 +44,11 @@ pub fn draw(frame: &mut Frame, state: &State, theme: Theme, now: u64) {
     match state.whole() {
         Some(whole) => Page { state, whole, theme, now }.draw(frame, body),
         None => {
-            let alarm = state.away.as_ref().map(|_| away(state, now));
-            let told = alarm.unwrap_or_else(|| format!("asking {} …", words::shown(&state.url)));
+            let told = away(state, now).unwrap_or_else(|| [format!("asking {} …", words::shown(&state.url)), String::new()]);
             let style = if state.away.is_some() { theme.alarm() } else { Style::new() };
-            frame.render_widget(Paragraph::new(told).style(style).wrap(Wrap { trim: true }), Rect { height: 3.min(body.height), ..body });
+            let [first, second] = told;
+            let lines = vec![Line::styled(first, style), Line::from(second)];
+            frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: true }), body);
         }
     }
     if state.help {
@@ -87,235 +56,11 @@ pub fn draw(frame: &mut Frame, state: &State, theme: Theme, now: u64) {
     }
 }
 
-/// Says so, since when, and that it goes on.
-fn away(state: &State, now: u64) -> String {
-    let Some(away) = &state.away else { return String::new() };
-    let (since, lasts) = (words::clock(away.since), words::age(words::seconds_between(away.since, now)));
-    words::shown(&format!("AWAY since {since} UTC ({lasts}, {} attempts; goes on trying): {}", away.attempts, away.reason))
-}
-
-fn popup(frame: &mut Frame, area: Rect, theme: Theme, title: &str, text: &str) {
-    let width = area.width.saturating_sub(4).min(100);
-    let room = usize::from(width.saturating_sub(4)).max(1);
-    // Words that go over to the next line leave a rest behind: a line more for every few.
-    let rows: usize = text.lines().map(|line| 1 + Line::from(line).width() * 10 / 9 / room).sum();
-    let height = u16::try_from(rows + 2).unwrap_or(u16::MAX).min(area.height);
-    let place = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
-    let block = Block::bordered().title(format!(" {title} ")).title_style(theme.title()).title_bottom(" esc closes ");
-    frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }).block(block), place);
-}
-
-/// A text in so many columns, with a mark where it was cut.
-fn fitted(text: &str, width: usize) -> String {
-    if Line::from(text).width() <= width {
-        return text.to_owned();
-    }
-    let mut taken = 0;
-    let fits = |c: &char| {
-        taken += Span::from(c.to_string()).width();
-        taken < width
-    };
-    text.chars().take_while(fits).chain(['…']).collect()
-}
-
-/// One page that has a status.
-struct Page<'a> {
-    state: &'a State,
-    whole: &'a Whole,
-    theme: Theme,
-    now: u64,
-}
-
-impl Page<'_> {
-    fn draw(&self, frame: &mut Frame, area: Rect) {
-        let roomy = area.width >= ROOMY.0 && area.height >= ROOMY.1;
-        let news = self.news(if roomy { 5 } else { 2 });
-        let promise = self.promise(usize::from(area.width));
-        let rows = |lines: usize| Constraint::Length(u16::try_from(lines).unwrap_or(u16::MAX));
-        let workers = self.whole.status.workers.len();
-        let (chart, queue, stages) =
-            if roomy { (8, 1, 9.max(workers.min(12) + 1)) } else { (4 + usize::from(area.height >= 30) * 2, 2, 3) };
-        let parts = [rows(1), rows(news.len()), rows(promise.len()), rows(queue), rows(chart), rows(stages), Constraint::Min(0)];
-        let [head, above, kept, waiting, course, work, lists] = Layout::vertical(parts).areas(area);
-        self.head(frame, head);
-        frame.render_widget(Paragraph::new(news), above);
-        frame.render_widget(Paragraph::new(promise), kept);
-        let said = Line::from(vec![Span::styled("queue ", self.theme.title()), words::queue(self.whole).into()]);
-        frame.render_widget(Paragraph::new(said).wrap(Wrap { trim: true }), waiting);
-        self.charts(frame, course);
-        if roomy {
-            let [left, right] = Layout::horizontal([Constraint::Length(64), Constraint::Min(0)]).spacing(2).areas(work);
-            self.stages(frame, left);
-            self.list(frame, right, List::Workers);
-            let thirds = [Constraint::Fill(1), Constraint::Fill(1), Constraint::Length(11)];
-            let [errors, quarantine, articles] = Layout::vertical(thirds).areas(lists);
-            self.list(frame, errors, List::Errors);
-            self.list(frame, quarantine, List::Quarantine);
-            self.list(frame, articles, List::Articles);
-        } else {
-            self.stages_side_by_side(frame, work);
-            let own = (workers + 1).min(usize::from(lists.height) / 2);
-            let [upper, lower] = Layout::vertical([rows(own), Constraint::Min(0)]).areas(lists);
-            self.list(frame, upper, List::Workers);
-            let one = if self.state.list() == List::Workers { List::Errors } else { self.state.list() };
-            self.list(frame, lower, one);
-        }
-        if self.state.detail && !self.state.help {
-            let list = self.state.list();
-            if let Some(chosen) = self.entries(list).get(self.state.chosen(list)) {
-                popup(frame, area, self.theme, title(list), chosen);
-            }
-        }
-    }
-
-    fn head(&self, frame: &mut Frame, area: Rect) {
-        let word = words::readiness(self.whole);
-        let style = if word == "ready" { self.theme.standing(Standing::Kept) } else { self.theme.alarm() };
-        let left = Line::from(vec![Span::styled(format!("[{word}]"), style), format!(" {}", words::process(self.whole)).into()]);
-        let wide = area.width >= ROOMY.0;
-        let from = if wide { format!("{}  ", words::shown(&self.state.url)) } else { String::new() };
-        let right = format!(" {from}{} UTC", words::clock(self.whole.status.at));
-        let room = u16::try_from(right.chars().count()).unwrap_or(area.width);
-        let [first, second] = Layout::horizontal([Constraint::Min(0), Constraint::Length(room)]).areas(area);
-        frame.render_widget(left, first);
-        frame.render_widget(Line::from(right), second);
-    }
-
-    /// The daemon's absence and a moment held before everything else; at least a line.
-    fn news(&self, most: usize) -> Vec<Line<'static>> {
-        let mut lines = Vec::new();
-        let width = usize::MAX;
-        if self.state.away.is_some() {
-            lines.push(Line::styled(fitted(&away(self.state, self.now), width), self.theme.alarm()));
-        }
-        if let Some(since) = self.state.frozen {
-            let told = format!("HELD since {} UTC: p goes on", words::clock(since));
-            lines.push(Line::styled(told, Style::new().add_modifier(Modifier::REVERSED)));
-        }
-        if self.state.successors > 0 {
-            let told = format!("STARTED AGAIN {} times since you look: nerd prove-loads judges the starts", self.state.successors);
-            lines.push(Line::styled(told, self.theme.standing(Standing::Look)));
-        }
-        lines.extend(words::news(self.whole).into_iter().map(Line::from));
-        lines.truncate(most);
-        lines
-    }
-
-    /// A line each; in two, what is not kept and would be cut.
-    fn promise(&self, width: usize) -> Vec<Line<'static>> {
-        let line = |line: &promise::Line| {
-            let standing = Span::styled(format!("{:<6} ", words::standing(line)), self.theme.standing(line.standing));
-            let figures = words::shown(&format!("{:<26}{:<16}", line.promise, line.figure));
-            let said = words::shown(&line.said);
-            let used = 7 + figures.chars().count();
-            let amiss = matches!(line.standing, Standing::Look | Standing::Broken);
-            if amiss && used + said.chars().count() > width {
-                let below = fitted(&format!("       {said}"), width);
-                return vec![Line::from(vec![standing, figures.into()]), Line::from(below)];
-            }
-            vec![Line::from(vec![standing, figures.into(), fitted(&said, width.saturating_sub(used)).into()])]
-        };
-        self.whole.status.promise.iter().flat_map(line).collect()
-    }
-
-    fn charts(&self, frame: &mut Frame, area: Rect) {
-        let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(2).areas(area);
-        let (whole, other) = (self.whole, self.state.other_stretch);
-        let memory = charts::memory(whole, other, usize::from(left.width));
-        let baseline = whole.status.memory.baseline;
-        let over = match baseline {
-            0 => String::new(),
-            _ => format!(" (baseline {:+.0} %)", (memory.top as f64 / baseline as f64 - 1.0) * 100.0),
-        };
-        let top = format!("{}{over}", words::size(memory.top));
-        self.chart(frame, left, ("memory", &words::memory(whole)), &memory, &top);
-        let pace = charts::pace(whole, other, usize::from(right.width));
-        let top = format!("{}/s", grouped(pace.top));
-        self.chart(frame, right, ("words", &words::pace(whole)), &pace, &top);
-    }
-
-    fn chart(&self, frame: &mut Frame, area: Rect, (name, said): (&str, &str), chart: &Chart, top: &str) {
-        let rows = [Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)];
-        let [title, bars, below] = Layout::vertical(rows).areas(area);
-        let said = fitted(said, usize::from(area.width).saturating_sub(name.len() + 1));
-        frame.render_widget(Line::from(vec![Span::styled(format!("{name} "), self.theme.title()), said.into()]), title);
-        let sparkline = Sparkline::default().data(chart.bars.iter().copied()).max(chart.top).style(self.theme.coloured(Color::Cyan));
-        frame.render_widget(sparkline, bars);
-        let scale = format!("last {}, a full bar is {top}", words::age(chart.seconds));
-        frame.render_widget(Line::from(fitted(&scale, usize::from(area.width))), below);
-    }
-
-    /// A stage a line.
-    fn stages(&self, frame: &mut Frame, area: Rect) {
-        let title = Line::styled("stages", self.theme.title());
-        let stages = self.whole.status.stages.iter().map(|stage| Line::from(words::stage(stage)));
-        frame.render_widget(Paragraph::new(std::iter::once(title).chain(stages).collect::<Vec<_>>()), area);
-    }
-
-    /// Four a line.
-    fn stages_side_by_side(&self, frame: &mut Frame, area: Rect) {
-        let cells: Vec<String> = self
-            .whole
-            .status
-            .stages
-            .iter()
-            .map(|stage| {
-                let mean = words::stage_mean(stage).map_or_else(|| "-".to_owned(), |mean| format!("{mean:.1}"));
-                words::shown(&format!("{:<9}{mean:>8}", stage.stage))
-            })
-            .collect();
-        let title = Line::from(vec![Span::styled("stages", self.theme.title()), " in milliseconds a batch".into()]);
-        let rows = cells.chunks(4).map(|row| Line::from(row.join("   ")));
-        frame.render_widget(Paragraph::new(std::iter::once(title).chain(rows).collect::<Vec<_>>()), area);
-    }
-
-    fn entries(&self, list: List) -> Vec<String> {
-        let whole = self.whole;
-        let alive = words::seconds_between(whole.status.process.started, whole.status.at);
-        match list {
-            List::Errors => whole.status.errors.iter().map(words::error).collect(),
-            List::Quarantine => whole.status.quarantine.iter().map(words::quarantined).collect(),
-            List::Articles => whole.articles.recent.iter().map(words::article).collect(),
-            List::Workers => whole.status.workers.iter().map(|worker| words::worker(worker, alive)).collect(),
-        }
-    }
-
-    /// A title, and as many entries as there is room for, the chosen one among them.
-    fn list(&self, frame: &mut Frame, area: Rect, list: List) {
-        let (entries, chosen) = (self.entries(list), self.state.chosen(list));
-        let focused = self.state.list() == list;
-        let (rows, width) = (usize::from(area.height).saturating_sub(1), usize::from(area.width));
-        let first = (chosen + 1).saturating_sub(rows);
-        let mark = if focused { "> " } else { "  " };
-        let hidden = entries.len().saturating_sub(rows);
-        let more = if hidden > 0 { format!(", {hidden} more") } else { String::new() };
-        let mut lines = vec![Line::styled(format!("{mark}{} ({}{more})", title(list), entries.len()), self.theme.title())];
-        if entries.is_empty() {
-            lines.push(Line::from("  none"));
-        }
-        lines.extend(entries.iter().enumerate().skip(first).take(rows).map(|(index, entry)| {
-            let here = focused && index == chosen;
-            let style = if here { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() };
-            Line::styled(fitted(&format!("{}{entry}", if here { "> " } else { "  " }), width), style)
-        }));
-        frame.render_widget(Paragraph::new(lines), area);
-    }
-}
-
-fn title(list: List) -> &'static str {
-    match list {
-        List::Errors => "last errors",
-        List::Quarantine => "in quarantine",
-        List::Articles => "last articles",
-        List::Workers => "workers",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+    use ratatui::style::Color;
 
     use super::super::sample::{self, AT};
     use super::super::state::Press;
@@ -357,10 +102,10 @@ mod tests {
         "LOOK   Each article exactly once 98,765 done",
         "2 given up to quarantine, 0 failed",
         "queue 12,345 waiting, the oldest for 3m 12s; 16 leased, 16 in flight",
-        "memory 181.0 MB now, +0.6 % of 180.0 MB",
-        "last 59m 00s, a full bar is 225.0 MB",
-        "words 4,299/s now, 4,567,890 read",
-        "last 4m 59s, a full bar is",
+        "memory 181.0 MB, +0.6 % of 180.0 MB",
+        "last 59m 00s, full bar 225.0 MB (+25 %)",
+        "words 4,299/s, 4,567,890 read",
+        "last 4m 59s, full bar",
         "▇",
         "workers (2)",
         " 0 busy 1.2s with 8 articles",
@@ -439,7 +184,10 @@ mod tests {
     fn a_daemon_that_is_away_is_away_since() {
         let mut state = state();
         state.heard(Err("no daemon answers: connection refused".to_owned()), AT + 1000);
-        has(&rows(&state, (80, 24)), &["AWAY since 03:12:05 UTC (2m 10s, 1 attempts; goes on trying)", "Memory is flat"]);
+        has(
+            &rows(&state, (80, 24)),
+            &["AWAY since 03:12:05 UTC (2m 10s); attempt 1 failed, the next follows", "no daemon answers: connection", "Memory is flat"],
+        );
         let mut fresh = State::new("http://127.0.0.1:8080".to_owned());
         has(&rows(&fresh, (80, 24)), &["asking http://127.0.0.1:8080"]);
         fresh.heard(Err("refused".to_owned()), AT);
@@ -453,7 +201,7 @@ mod tests {
         other.status.process.started += 1;
         state.heard(Ok(other), AT);
         state.pressed(Press::Freeze, AT);
-        has(&rows(&state, (80, 24)), &["HELD since 03:12:05 UTC", "STARTED AGAIN 1 times"]);
+        has(&rows(&state, (80, 24)), &["HELD since 03:12:05 UTC", "STARTED AGAIN since you look (1)"]);
     }
 
     #[test]

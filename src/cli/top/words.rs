@@ -1,8 +1,6 @@
 //! Pure: a status in words, line by line, the same in the live view and in plain text. Whatever came from outside is made harmless
 //! first: a name in the database must not steer the reader's terminal.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use bytesize::ByteSize;
 
 use crate::http::promise::{Line, Standing, grouped};
@@ -37,9 +35,8 @@ pub fn seconds_between(earlier: u64, later: u64) -> f64 {
 
 /// Time of the day, UTC, of Unix milliseconds.
 pub fn clock(millis: u64) -> String {
-    let moment = UNIX_EPOCH.checked_add(Duration::from_millis(millis));
-    let written = moment.map(|moment| humantime::format_rfc3339_seconds(moment).to_string()).unwrap_or_default();
-    written.get(11..19).unwrap_or("--:--:--").to_owned()
+    let seconds = millis / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 pub fn size(bytes: u64) -> String {
@@ -102,13 +99,13 @@ pub fn memory(whole: &Whole) -> String {
         baseline => format!("{:+.1} % of {}", (memory.resident as f64 / baseline as f64 - 1.0) * 100.0, size(baseline)),
     };
     let limit = if memory.limit == 0 { "no limit".to_owned() } else { format!("limit {}", size(memory.limit)) };
-    format!("{} now, {baseline}, peak {}, {limit}", size(memory.resident), size(memory.peak))
+    format!("{}, {baseline}, peak {}, {limit}", size(memory.resident), size(memory.peak))
 }
 
 pub fn pace(whole: &Whole) -> String {
     let totals = &whole.status.totals;
     let now = whole.status.second.map_or(0.0, |point| point.words_per_second);
-    format!("{}/s now, {} read, {} entities", grouped(now.round() as u64), grouped(totals.words), grouped(totals.entities))
+    format!("{}/s, {} read, {} entities", grouped(now.round() as u64), grouped(totals.words), grouped(totals.entities))
 }
 
 pub fn queue(whole: &Whole) -> String {
@@ -187,6 +184,10 @@ mod tests {
     #[test]
     fn a_name_does_not_steer_the_terminal() {
         assert_eq!(shown("a\u{1b}[31mb\n\u{9b}c"), "a\u{fffd}[31mb\u{fffd}\u{fffd}c");
-        assert_eq!((clock(0), clock(86_399_000), clock(u64::MAX)), ("00:00:00".to_owned(), "23:59:59".to_owned(), clock(u64::MAX)));
+    }
+
+    #[test]
+    fn times_of_the_day_from_any_clock() {
+        assert_eq!([0, 86_399_999, 1_769_829_125_000, u64::MAX].map(clock), ["00:00:00", "23:59:59", "03:12:05", "14:25:51"]);
     }
 }
