@@ -1,11 +1,12 @@
 //! What the probes know, written by the actors and read by the HTTP threads: atomics and one small lock, never a message to an
 //! actor that might be the one that hangs.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::live;
 use crate::live::errors::{Errors, Occurrence};
@@ -29,7 +30,7 @@ pub const FROZEN_AFTER: Duration = Duration::from_secs(30);
 pub const STAMP_EVERY: Duration = Duration::from_secs(1);
 
 /// Workers by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PoolCounts {
     pub loading: u64,
     pub ready: u64,
@@ -63,19 +64,19 @@ pub struct Health {
 }
 
 /// A rollover, for whoever asked for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct RolloverReport {
     /// The how many-th of this process.
     pub number: u64,
     /// `under way`, `done`, `unchanged`, `refused` or `failed`.
-    pub outcome: &'static str,
+    pub outcome: Cow<'static, str>,
     pub message: String,
 }
 
 const UNDER_WAY: &str = "under way";
 
 /// The body of `/readyz`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Readiness {
     pub ready: bool,
     /// Why not, in words; empty when ready.
@@ -181,7 +182,7 @@ impl Health {
             return None;
         }
         let number = rollover.as_ref().map_or(0, |last| last.number) + 1;
-        *rollover = Some(RolloverReport { number, outcome: UNDER_WAY, message: String::new() });
+        *rollover = Some(RolloverReport { number, outcome: UNDER_WAY.into(), message: String::new() });
         Some(number)
     }
 
@@ -290,7 +291,10 @@ mod tests {
         assert_eq!((readiness.first_fault.as_deref(), readiness.last_fault.as_deref()), (Some("one"), Some("two")));
         health.article_failed("a-1", "three");
         let told: Vec<_> = health.errors().into_iter().map(|error| (error.kind, error.message)).collect();
-        assert_eq!(told, [("article", "three".to_owned()), ("process", "two".to_owned()), ("process", "one".to_owned())]);
+        assert_eq!(
+            told,
+            [("article", "three"), ("process", "two"), ("process", "one")].map(|(kind, message)| (kind.into(), message.to_owned()))
+        );
     }
 
     #[test]

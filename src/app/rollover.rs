@@ -62,7 +62,7 @@ impl Roller {
                 self.health.fault(format!("rollover {outcome}: {message}"));
             }
         }
-        self.health.rollover_ends(RolloverReport { number, outcome, message });
+        self.health.rollover_ends(RolloverReport { number, outcome: outcome.into(), message });
     }
 
     async fn attempt(&self) -> Outcome {

@@ -71,6 +71,8 @@ pub enum Command {
     Check(Format),
     /// Look at everything that a daemon needs (database, rights, schema, indexes, host tables, model, address, memory), and say what to do
     Doctor(Format),
+    /// Watch a running daemon live on the terminal: promise, memory, pace, workers, queue, errors, quarantine
+    Top(Top),
     /// The queue at a glance
     Status(Format),
     /// Show where an article stands, and what the model makes of it, step by step; writes nothing
@@ -206,6 +208,29 @@ pub struct Format {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "\x1b[1mExamples:\x1b[0m
+  nerd top                                     the daemon on this machine; ? shows the keys
+  nerd top --url http://127.0.0.1:9090         another one, through ssh -L 9090:127.0.0.1:8080 HOST
+  nerd top --once | mail -s nerd you@…         plain lines; also wherever the output is no terminal
+  nerd top --json | jq .totals.queue           what the daemon says, as it came
+
+Exit codes: 0 shown; 1 the daemon could not be reached (with --once or --json; the live view waits for it).")]
+pub struct Top {
+    /// The daemon's address [default: http.address, as http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL", value_parser = super::top::client::address)]
+    pub url: Option<String>,
+    /// How long after an answer to ask again
+    #[arg(long, default_value = "1s", value_name = "TIME", value_parser = interval)]
+    pub interval: Duration,
+    /// Print plain lines once
+    #[arg(long, conflicts_with = "json")]
+    pub once: bool,
+    /// Print the daemon's JSON once, as it came
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct Explain {
     /// Article id
     #[arg(value_name = "ARTICLE")]
@@ -292,6 +317,13 @@ pub struct Man {
     /// Directory for the pages; without it, the program's own page is printed
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
+}
+
+/// Often enough to see something, not so often that it is felt.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let range = Duration::from_millis(100)..=Duration::from_secs(3600);
+    if range.contains(&interval) { Ok(interval) } else { Err("between 100ms and 1h".to_owned()) }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

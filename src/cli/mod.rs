@@ -14,6 +14,7 @@ mod pause;
 mod pool;
 mod replay;
 mod rollover;
+pub mod top;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
         Command::Replay(options) => replay::replay(&settings, &options),
         Command::Check(options) => operate::check(&settings, &effective, &options),
         Command::Doctor(options) => doctor::doctor(&settings, &options),
+        Command::Top(options) => top::top(&settings, &options),
         Command::Status(options) => operate::status(&settings, &options),
         Command::Explain(options) => explain::explain(&settings, &options),
         Command::Retry(options) => operate::retry(&settings, &options),

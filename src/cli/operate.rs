@@ -1,5 +1,6 @@
 //! The commands that look, and the few that change something by hand.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
@@ -247,12 +248,18 @@ pub fn health(settings: &Settings) -> anyhow::Result<u8> {
     }
 }
 
-/// Asks the daemon on this machine; whether it said yes, and its words.
-pub(super) fn ask(settings: &Settings, path: &str) -> Result<(bool, String), String> {
+/// Where the daemon on this machine answers.
+pub(super) fn here(settings: &Settings) -> Result<SocketAddr, String> {
     let mut address = settings.http.address.ok_or("http.address is empty: there is nothing to ask")?;
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
+    Ok(address)
+}
+
+/// Asks the daemon on this machine; whether it said yes, and its words.
+pub(super) fn ask(settings: &Settings, path: &str) -> Result<(bool, String), String> {
+    let address = here(settings)?;
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(3))).http_status_as_error(false).build().into();
     let mut response = agent.get(format!("http://{address}{path}")).call().map_err(|error| format!("{address}: {error}"))?;

@@ -1,7 +1,9 @@
 //! Pure: the promise in four lines, each with its figure and whether it is kept, from what this process has counted.
 
+use std::borrow::Cow;
+
 use bytesize::ByteSize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::metrics::totals::Totals;
 
@@ -11,7 +13,7 @@ const FLAT_BELOW: f64 = 0.25;
 const STARTS_A_DAY: u64 = 3;
 
 /// How a line of the promise stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     Kept,
@@ -23,9 +25,9 @@ pub enum Standing {
 }
 
 /// One line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Line {
-    pub promise: &'static str,
+    pub promise: Cow<'static, str>,
     pub figure: String,
     pub said: String,
     pub standing: Standing,
@@ -46,7 +48,7 @@ fn weights(totals: &Totals, workers: u64) -> Line {
     let rollovers =
         if totals.rollovers > 0 { format!(", and once for each of {}", of(totals.rollovers, "rollover")) } else { String::new() };
     Line {
-        promise: "Weights are read once",
+        promise: "Weights are read once".into(),
         figure: of(totals.weight_reads, "read"),
         said: format!("by this process, from disk{rollovers}; {} share them", of(workers, "worker")),
         standing,
@@ -67,7 +69,7 @@ fn loads(totals: &Totals, workers: u64) -> Line {
     let starts = totals.daemon_starts_24h + totals.job_starts_24h;
     let storm = if standing == Standing::Look { "; nerd prove-loads judges them by host" } else { "" };
     Line {
-        promise: "No model is loaded again",
+        promise: "No model is loaded again".into(),
         figure: format!("{own} of {}", of(workers, "load")),
         said: format!(
             "a worker builds its engine once, {} built it again; in 24 hours {} by {} on this database, where the replaced step had 288{storm}",
@@ -80,7 +82,7 @@ fn loads(totals: &Totals, workers: u64) -> Line {
 }
 
 fn memory(totals: &Totals, resident: u64) -> Line {
-    let promise = "Memory is flat";
+    let promise = Cow::Borrowed("Memory is flat");
     if totals.baseline_bytes == 0 {
         let said = "no baseline yet: it is taken when every worker is warm".to_owned();
         return Line { promise, figure: ByteSize(resident).display().si().to_string(), said, standing: Standing::Open };
@@ -103,7 +105,7 @@ fn once(totals: &Totals) -> Line {
         _ => Standing::Look,
     };
     Line {
-        promise: "Each article exactly once",
+        promise: "Each article exactly once".into(),
         figure: format!("{} done", grouped(totals.done)),
         said: format!(
             "{} given up to quarantine, {} failed and tried again, {} dropped because a newer claim holds the article",
@@ -114,7 +116,7 @@ fn once(totals: &Totals) -> Line {
 }
 
 /// In groups of three digits.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let group = |(place, digit): (usize, char)| {
         let comma = place > 0 && (digits.len() - place).is_multiple_of(3);

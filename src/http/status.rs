@@ -1,7 +1,9 @@
 //! What the live page is told, put together from the metrics, the health and the course of things; the same in `/status.json` and
-//! in the stream. What an article says is in it only where `http.show_text` is on.
+//! in the stream; `nerd top` reads it back with the same types. What an article says is in it only where `http.show_text` is on.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::Parts;
 use super::promise::{Line, lines};
@@ -15,9 +17,9 @@ use crate::memory;
 use crate::metrics::totals::Totals;
 
 /// Which process this is.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Process {
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     pub host: String,
     pub command: String,
     /// Unix milliseconds.
@@ -25,7 +27,7 @@ pub struct Process {
 }
 
 /// Memory now, in bytes; a limit of 0: there is none.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct MemoryNow {
     pub resident: u64,
     pub peak: u64,
@@ -34,14 +36,14 @@ pub struct MemoryNow {
 }
 
 /// All but the course and the articles, which are told when they change.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Status {
     /// Unix milliseconds.
     pub at: u64,
     pub process: Process,
     pub readiness: Readiness,
     /// Actors that do not move.
-    pub frozen: Vec<&'static str>,
+    pub frozen: Vec<Cow<'static, str>>,
     pub promise: Vec<Line>,
     pub memory: MemoryNow,
     pub totals: Totals,
@@ -56,14 +58,14 @@ pub struct Status {
 }
 
 /// The last articles.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Articles {
     pub changes: u64,
     pub recent: Vec<Recent>,
 }
 
 /// Everything at once.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Whole {
     #[serde(flatten)]
     pub status: Status,
@@ -79,13 +81,13 @@ impl Status {
         Self {
             at: live::now(),
             process: Process {
-                version: env!("CARGO_PKG_VERSION"),
+                version: env!("CARGO_PKG_VERSION").into(),
                 host: live.options.host.clone(),
                 command: live.options.command.clone(),
                 started: live.started,
             },
             readiness: health.readiness(),
-            frozen: health.frozen(),
+            frozen: health.frozen().into_iter().map(Cow::Borrowed).collect(),
             promise: lines(&totals, u64::from(live.options.workers), resident),
             memory: MemoryNow {
                 resident,

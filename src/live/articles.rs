@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{AnnotatedArticle, ArticleId, Mention};
 
@@ -14,7 +14,7 @@ const KEPT: usize = 10;
 const LONGEST: usize = 900;
 
 /// A part of a text: a name with its label, or what is between two names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Piece {
     pub text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,7 +22,7 @@ pub struct Piece {
 }
 
 /// An article that was done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Recent {
     /// Unix milliseconds.
     pub at: u64,

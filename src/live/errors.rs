@@ -1,9 +1,10 @@
 //! Pure: the last things that went wrong, newest first. One that comes again at once is counted, not repeated: a database that is
 //! away for an hour is one line.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Lines that are kept.
 const KEPT: usize = 20;
@@ -11,12 +12,12 @@ const KEPT: usize = 20;
 const LONGEST: usize = 500;
 
 /// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Occurrence {
     /// Unix milliseconds, of the last time.
     pub at: u64,
     /// `process`, `database` or `article`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Never a part of a text.
     pub message: String,
     /// The article it happened to.
@@ -39,7 +40,7 @@ impl Errors {
             return;
         }
         self.0.truncate(KEPT - 1);
-        self.0.push_front(Occurrence { at, kind, message, article: article.map(str::to_owned), times: 1 });
+        self.0.push_front(Occurrence { at, kind: kind.into(), message, article: article.map(str::to_owned), times: 1 });
     }
 
     pub fn all(&self) -> Vec<Occurrence> {
@@ -59,7 +60,7 @@ mod tests {
         errors.push(3, "database", "refused", None);
         errors.push(4, "article", "too long", Some("a-2"));
         let all = errors.all();
-        let shown: Vec<_> = all.iter().map(|one| (one.at, one.kind, one.times, one.article.as_deref())).collect();
+        let shown: Vec<_> = all.iter().map(|one| (one.at, &*one.kind, one.times, one.article.as_deref())).collect();
         assert_eq!(shown, [(4, "article", 1, Some("a-2")), (2, "article", 1, Some("a-1")), (3, "database", 2, None)]);
     }
 

@@ -1,8 +1,9 @@
 //! Pure: memory and pace over time in a bounded space: seconds for the last minutes, minutes for the last day.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::metrics::totals::StageTotal;
 
@@ -41,17 +42,24 @@ impl Serialize for Point {
     }
 }
 
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (at, resident_bytes, words_per_second) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { at, resident_bytes, words_per_second })
+    }
+}
+
 /// Everything that is kept.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct Course {
     pub seconds: Vec<Point>,
     pub minutes: Vec<Point>,
 }
 
 /// A stage's figures.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct StageNow {
-    pub stage: &'static str,
+    pub stage: Cow<'static, str>,
     /// In the last minute.
     pub recent_batches: u64,
     pub recent_seconds: f64,
@@ -103,7 +111,7 @@ impl History {
         let stage = |(index, total): (usize, &StageTotal)| {
             let (batches, seconds) = then.and_then(|sample| sample.stages.get(index)).copied().unwrap_or_default();
             StageNow {
-                stage: total.stage,
+                stage: total.stage.clone(),
                 recent_batches: total.batches.saturating_sub(batches),
                 recent_seconds: (total.seconds - seconds).max(0.0),
                 batches: total.batches,
@@ -171,7 +179,7 @@ mod tests {
     fn stages_of_the_last_minute_are_a_difference() {
         let mut history = History::default();
         (0..200).for_each(|second| history.push(sample(second, 100, 0)));
-        let now = history.stages(&[StageTotal { stage: "infer", batches: 199, seconds: 99.5 }]);
+        let now = history.stages(&[StageTotal { stage: "infer".into(), batches: 199, seconds: 99.5 }]);
         assert_eq!((now[0].recent_batches, now[0].recent_seconds, now[0].batches), (60, 30.0, 199));
     }
 }

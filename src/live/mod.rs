@@ -10,7 +10,7 @@ pub mod workers;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{AnnotatedArticle, ArticleId};
 use crate::metrics::totals::Totals;
@@ -33,7 +33,7 @@ pub struct LiveOptions {
 }
 
 /// A quarantined article, as the page tells of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct InQuarantine {
     pub article: String,
     pub source: String,

@@ -1,8 +1,9 @@
 //! Pure: what each worker of the pool does, since when, and how much it has done.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One worker, kept.
 #[derive(Clone, Debug)]
@@ -18,11 +19,11 @@ struct Tile {
 }
 
 /// One worker, shown.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct WorkerNow {
     pub number: usize,
     /// loading, ready, busy, backoff.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// For how long.
     pub seconds: f64,
     /// What it reads now; 0 when nothing.
@@ -75,7 +76,7 @@ impl Workers {
             let seconds = now.saturating_duration_since(tile.since).as_secs_f64();
             WorkerNow {
                 number,
-                state: tile.state,
+                state: tile.state.into(),
                 seconds,
                 articles: tile.articles,
                 busy_seconds: tile.busy.as_secs_f64() + if tile.state == BUSY { seconds } else { 0.0 },
@@ -100,14 +101,14 @@ mod tests {
         workers.assigned(0, 8, at(5));
         workers.stands(0, "busy", at(6));
         let now = workers.now(at(7));
-        assert_eq!((now[0].state, now[0].articles, now[0].seconds, now[0].busy_seconds), ("busy", 8, 2.0, 2.0));
-        assert_eq!((now[1].state, now[1].seconds), ("loading", 7.0));
+        assert_eq!((&*now[0].state, now[0].articles, now[0].seconds, now[0].busy_seconds), ("busy", 8, 2.0, 2.0));
+        assert_eq!((&*now[1].state, now[1].seconds), ("loading", 7.0));
         workers.returned(0, true, at(8));
         workers.assigned(0, 4, at(8));
         workers.returned(0, false, at(9));
         workers.stands(0, "backoff", at(9));
         let now = workers.now(at(11));
-        assert_eq!((now[0].state, now[0].seconds, now[0].busy_seconds), ("backoff", 2.0, 4.0));
+        assert_eq!((&*now[0].state, now[0].seconds, now[0].busy_seconds), ("backoff", 2.0, 4.0));
         assert_eq!((now[0].calls, now[0].done, now[0].articles), (2, 8, 0));
     }
 
@@ -119,7 +120,7 @@ mod tests {
         workers.stands(0, "loading", start + Duration::from_secs(60));
         workers.returned(0, true, start + Duration::from_secs(61));
         let now = workers.now(start + Duration::from_secs(61));
-        assert_eq!((now[0].state, now[0].done, now[0].busy_seconds), ("loading", 0, 60.0));
+        assert_eq!((&*now[0].state, now[0].done, now[0].busy_seconds), ("loading", 0, 60.0));
         workers.assigned(7, 1, start);
         assert_eq!(workers.now(start).len(), 1, "there is no eighth");
     }

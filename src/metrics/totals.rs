@@ -1,20 +1,22 @@
 //! Pure: the registry's figures as numbers, for the live page. Read from the very text that `/metrics` answers with, so that the page
 //! and Prometheus can never disagree, and nothing is counted twice.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::table::{self, Definition};
 
 /// What one stage did since the start.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct StageTotal {
-    pub stage: &'static str,
+    pub stage: Cow<'static, str>,
     pub batches: u64,
     pub seconds: f64,
 }
 
 /// The queue as the keeper saw it last, and what this process holds of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct QueueTotals {
     pub pending: u64,
     pub leased: u64,
@@ -27,7 +29,7 @@ pub struct QueueTotals {
 }
 
 /// The figures that the page shows.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct Totals {
     pub weight_reads: u64,
     /// Rollovers that may have read weights.
@@ -58,7 +60,7 @@ impl Totals {
         let total = |definition: &Definition| whole(reading.sum(definition.name, ""));
         let of = |definition: &Definition, label: &str, value: &str| whole(reading.labelled(definition.name, label, value));
         let stage = |stage: &&'static str| StageTotal {
-            stage,
+            stage: Cow::Borrowed(*stage),
             batches: whole(reading.labelled(&format!("{}_count", table::STAGE_DURATION.name), "stage", stage)),
             seconds: reading.labelled(&format!("{}_sum", table::STAGE_DURATION.name), "stage", stage),
         };

@@ -138,7 +138,7 @@ pub struct Quarantined {
 }
 
 /// What is not to be claimed for now, since a person said so.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Pause {
     /// `candidate_links.source`, compared exactly; `None`: everything.
     pub source: Option<String>,
