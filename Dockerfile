@@ -6,11 +6,15 @@ RUN apt-get update && apt-get install -y --no-install-recommends python3 python3
 WORKDIR /build
 COPY deploy/setup/libtorch.sh deploy/setup/libtorch.sh
 RUN deploy/setup/libtorch.sh
+RUN cargo install cargo-cyclonedx --locked --version 0.5.9
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY migrations migrations
 COPY src src
 RUN cargo build --release --locked && mkdir -p /image/bin /image/lib && strip -o /image/bin/nerd target/release/nerd && cp -L .deps/libtorch/lib/*.so* /image/lib/
+COPY models models
+COPY deploy/supply-chain/sbom.py deploy/supply-chain/sbom.py
+RUN deploy/supply-chain/sbom.py /image/sbom.cdx.json
 
 # Run: the binary finds its libraries beside itself (rpath $ORIGIN/../lib). No shell is needed, no file is written.
 FROM debian:bookworm-slim

@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint fuzz supply-chain advisories chaos chaos-memory chaos-disk rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
+.PHONY: help setup build demo clean-demo test lint fuzz supply-chain advisories sbom chaos chaos-memory chaos-disk rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -59,6 +59,9 @@ supply-chain: ## licences, sources and duplicates of every crate, by cargo-deny
 
 advisories: ## known faults in any crate, by cargo-deny; asks the network
 	@$(DENY) advisories
+
+sbom: setup ## what the daemon is made of (crates, libtorch, models), as CycloneDX, by cargo-cyclonedx: target/sbom/nerd.cdx.json
+	@deploy/supply-chain/sbom.py target/sbom/nerd.cdx.json
 
 rules: ## check the alerts and run their tests (brings promtool)
 	@deploy/setup/prometheus.sh rules

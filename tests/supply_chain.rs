@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
 use spdx::{Expression, ParseMode};
 
 /// Holds nothing but the next version under its old name: cargo-deny counts it as none.
@@ -130,6 +131,43 @@ fn texts_with_reasons(list: &toml::Value) -> usize {
         .iter()
         .filter(|item| item.get("reason").and_then(toml::Value::as_str).is_some_and(|reason| reason.len() > 2))
         .count()
+}
+
+/// The document of `make sbom` beyond the crates, which cargo-cyclonedx tells: every wheel with the sum that set-up holds it against,
+/// every bundled model with its files' sums, all under the daemon itself; nothing of where it was built.
+#[test]
+fn the_bill_of_materials_names_what_cargo_does_not_know() {
+    let directory = tempfile::tempdir().unwrap();
+    let crates = directory.path().join("crates.json");
+    let root = format!("path+file://{}#nerd@0.1.0", env!("CARGO_MANIFEST_DIR"));
+    let document = serde_json::json!({
+        "bomFormat": "CycloneDX", "specVersion": "1.5", "metadata": { "component": { "bom-ref": root } },
+        "components": [{ "bom-ref": "serde" }], "dependencies": [{ "ref": root, "dependsOn": ["serde"] }],
+    });
+    std::fs::write(&crates, document.to_string()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/supply-chain/sbom.py");
+    let output = Command::new(script).arg("--crates").arg(&crates).arg("-").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let written: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!String::from_utf8_lossy(&output.stdout).contains(env!("CARGO_MANIFEST_DIR")));
+
+    let components = written["components"].as_array().unwrap();
+    let under = written["dependencies"][0]["dependsOn"].as_array().unwrap();
+    assert_eq!((written["dependencies"][0]["ref"].as_str(), under.len()), (Some("nerd@0.1.0"), components.len()));
+    assert!(components.iter().all(|component| under.contains(&component["bom-ref"])));
+
+    let torch = components.iter().find(|component| component["name"] == "torch").expect("libtorch's wheel");
+    let sum = torch["hashes"][0]["content"].as_str().unwrap();
+    assert!(torch["version"] == "2.4.0" && read("deploy/setup/libtorch.sh").contains(&format!("{sum}  torch-2.4.0-")));
+    for name in ["news-ner", "news-ner-fast"] {
+        let model = components.iter().find(|component| component["name"] == name).unwrap_or_else(|| panic!("{name} is not named"));
+        for file in model["components"].as_array().unwrap() {
+            let path = file["name"].as_str().unwrap();
+            let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+            let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(file["hashes"][0]["content"], sum, "{path}");
+        }
+    }
 }
 
 /// A line a dependency, with a whole version and the reason why it is there.

@@ -2,6 +2,7 @@
 # Brings libtorch 2.4.0 (the version that rust-bert 0.23 is built on) to .deps/libtorch from the wheels that PyPI serves, checksums pinned.
 # CUDA=1 brings the build for NVIDIA's GPUs with the libraries of CUDA 12.1 (x86_64, driver 525 or later); CUDA=0 brings the one for
 # processors alone; without the variable what is there stays, and else the latter comes. Idempotent: a second run ends at once.
+# `libtorch.sh wheels` brings nothing: it lists the sums and names of the wheels that what is there came from.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -20,11 +21,16 @@ case "${CUDA:-}" in
 "") wanted=any ;;
 *) fail "CUDA=$CUDA means nothing: 1 for the build with CUDA, 0 for the one without" ;;
 esac
+present=
 if [ -f "$stamp" ]; then
     present=cpu
     [ ! -f "$target/lib/libtorch_cuda.so" ] || present=cuda
-    [ "$wanted" != any ] && [ "$wanted" != "$present" ] || exit 0
 fi
+case "${1:-}" in
+"") if [ -n "$present" ] && { [ "$wanted" = any ] || [ "$wanted" = "$present" ]; }; then exit 0; fi ;;
+wheels) wanted=$present && [ -n "$present" ] || fail "it is not in $target: make setup" ;;
+*) fail "$1 means nothing: wheels lists what libtorch came from, without it libtorch is brought" ;;
+esac
 
 # Sum and file name of each wheel; names and versions are read from it.
 torch="e743adadd8c8152bb8373543964551a7cb7cc20ba898dc8f9c0cdbe47c283de0  torch-2.4.0-cp311-cp311-manylinux1_x86_64.whl"
@@ -65,6 +71,10 @@ $always"
     ;;
 *) fail "no libtorch wheel for $machine: build on x86_64 or aarch64" ;;
 esac
+if [ "${1:-}" = wheels ]; then
+    printf '%s\n' "$sums"
+    exit 0
+fi
 wheels=$(printf '%s\n' "$sums" | sed -E 's/^[0-9a-f]+  ([^-]+)-([^-]+)-.*/\1==\2/')
 
 python3 -m pip --version >/dev/null 2>&1 || fail "python 3 with pip is needed: install python3-pip"

@@ -1,7 +1,6 @@
 //! Files that a person or another program made: configuration, JSON lines, a model's directory. They are read, or refused with a
 //! reason; what must not be told is not told.
 
-use std::io::BufRead;
 use std::path::Path;
 
 use nerd::cli::lines::Lines;
@@ -51,9 +50,10 @@ pub fn lines_are_read_or_named(bytes: &[u8]) {
     for (outcome, number) in found.into_iter().zip(numbers) {
         match outcome {
             Ok(document) => {
-                let line = bytes.lines().nth(number - 1).and_then(Result::ok).expect("a document is UTF-8");
-                // A member that is not asked for may be what only a lenient reader takes. Of a list, the second is the text.
-                let Ok(value) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+                // A member that is not asked for may be what only a lenient reader takes, down to bytes that are no UTF-8. Of a list,
+                // the second is the text.
+                let line = bytes.split(|&byte| byte == b'\n').nth(number - 1).unwrap_or_default();
+                let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) else { continue };
                 assert_eq!(value["text"].as_str().or(value[1].as_str()), Some(&*document.text));
             }
             Err(complaint) => {
