@@ -5,6 +5,7 @@ mod support;
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,6 +20,10 @@ const ROWS: u16 = 24;
 const COLUMNS: u16 = 80;
 /// Makes a test of this file its own child: the value is what the child does.
 const CHILD: &str = "TOP_TEST_CHILD";
+
+fn cells(number: u16) -> NonZero<u16> {
+    NonZero::new(number).unwrap()
+}
 
 /// A program in a terminal of its own, which is its controlling one, as a login's is.
 struct Session {
@@ -50,7 +55,7 @@ impl Session {
         command.env("TERM", "xterm-256color").env_remove("COLUMNS").env_remove("LINES");
         let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().unwrap();
         let terminal = File::from(terminal);
-        let parser = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)));
+        let parser = Arc::new(Mutex::new(vt100::Parser::new(cells(ROWS), cells(COLUMNS), 0)));
         let (mut reader, heard) = (terminal.try_clone().unwrap(), Arc::clone(&parser));
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
@@ -85,7 +90,7 @@ impl Session {
     }
 
     fn resize(&mut self, rows: u16, columns: u16) {
-        self.parser.lock().unwrap().screen_mut().set_size(rows, columns);
+        self.parser.lock().unwrap().screen_mut().set_size(cells(rows), cells(columns));
         tcsetwinsize(&self.own, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
     }
 
@@ -164,7 +169,7 @@ async fn the_real_daemon_once_and_live() {
     let mut session = Session::start(&command);
     session.shows("kept   Weights are read once");
     assert!(session.screen().alternate_screen());
-    assert!(session.screen().contents_formatted().windows(5).any(|bytes| bytes == b"\x1b[32m"), "it is coloured");
+    assert!(session.screen().contents_formatted().as_bytes().windows(5).any(|bytes| bytes == b"\x1b[32m"), "it is coloured");
     for text in ["[ready] nerd", "workers (2)", "memory ", "words ", "infer", "q quit"] {
         session.shows(text);
     }
@@ -207,8 +212,8 @@ fn without_a_daemon_the_view_waits_and_the_rest_says_what_to_do() {
     session.shows("AWAY since");
     session.shows("attempt 3 failed, the next follows");
     let formatted = session.screen().contents_formatted();
-    let coloured = formatted.windows(4).any(|bytes| matches!(bytes, [0x1b, b'[', b'3' | b'4', b'0'..=b'8']));
-    assert!(!coloured, "NO_COLOR is set: {}", String::from_utf8_lossy(&formatted));
+    let coloured = formatted.as_bytes().windows(4).any(|bytes| matches!(bytes, [0x1b, b'[', b'3' | b'4', b'0'..=b'8']));
+    assert!(!coloured, "NO_COLOR is set: {formatted}");
     session.types("\u{3}");
     session.ends(Some(0));
 }

@@ -233,7 +233,9 @@ mod tests {
     fn escape_closes_what_is_open_before_it_ends() {
         let mut state = state();
         state.pressed(Press::Open, 0);
-        assert!(state.detail && !state.pressed(Press::Escape, 0) && !state.detail);
+        assert!(state.detail);
+        assert!(!state.pressed(Press::Escape, 0));
+        assert!(!state.detail);
         state.pressed(Press::Help, 0);
         assert!(state.help && !state.pressed(Press::Escape, 0) && state.pressed(Press::Escape, 0));
         assert!(state.pressed(Press::Quit, 0));
