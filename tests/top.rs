@@ -18,6 +18,8 @@ use support::process::{Daemon, binary, until};
 const LIMIT: Duration = Duration::from_secs(60);
 const ROWS: u16 = 24;
 const COLUMNS: u16 = 80;
+/// Makes a test of this file its own child: the value is what the child does.
+const CHILD: &str = "TOP_TEST_CHILD";
 
 fn cells(number: u16) -> NonZero<u16> {
     NonZero::new(number).unwrap()
@@ -225,6 +227,22 @@ fn a_signal_gives_the_terminal_back() {
         assert!(sent.success());
         session.ends(Some(0));
     }
+}
+
+/// The test is its own child in a terminal, and panics there with the screen taken.
+#[test]
+fn a_panic_gives_the_terminal_back() {
+    const NAME: &str = "a_panic_gives_the_terminal_back";
+    if std::env::var(CHILD).is_ok_and(|value| value == NAME) {
+        let _screen = nerd::cli::top::screen::Screen::open().unwrap();
+        panic!("on cue");
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", NAME, "--nocapture", "--test-threads=1"]).env(CHILD, NAME).env("RUST_BACKTRACE", "0");
+    let mut session = Session::start(&command);
+    session.shows("on cue");
+    session.ends(Some(101));
+    assert!(session.screen().contents().contains("on cue"), "its message is where it can be read");
 }
 
 #[test]
