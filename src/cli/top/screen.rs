@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::terminal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::client::Client;
@@ -38,7 +39,10 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         let _ = self.0.show_cursor();
-        ratatui::restore();
+        // Once only: to leave the alternate screen again puts the cursor back to before a panic's message, which is then written over.
+        if terminal::is_raw_mode_enabled().unwrap_or(true) {
+            ratatui::restore();
+        }
     }
 }
 
