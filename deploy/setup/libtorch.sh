@@ -28,7 +28,10 @@ if [ -f "$stamp" ]; then
 fi
 case "${1:-}" in
 "") if [ -n "$present" ] && { [ "$wanted" = any ] || [ "$wanted" = "$present" ]; }; then exit 0; fi ;;
-wheels) wanted=$present && [ -n "$present" ] || fail "it is not in $target: make setup" ;;
+wheels)
+    [ -n "$present" ] || fail "it is not in $target: make setup"
+    wanted=$present
+    ;;
 *) fail "$1 means nothing: wheels lists what libtorch came from, without it libtorch is brought" ;;
 esac
 

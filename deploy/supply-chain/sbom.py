@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = "nerd-sbom"
 WHEEL = re.compile(r"([0-9a-f]{64})  ((.+?)-(.+?)-.+\.whl)")
-# As the wheels' own metadata put it.
-LICENCES = {"torch": {"name": "BSD-3-Clause"}}
+TORCH = {"id": "BSD-3-Clause"}
+# As these wheels' metadata put it.
 NVIDIA = {"name": "NVIDIA Proprietary Software"}
 
 
@@ -58,7 +58,7 @@ def wheels():
             "version": version,
             "scope": "required",
             "hashes": [{"alg": "SHA-256", "content": digest}],
-            "licenses": [{"license": LICENCES.get(name, NVIDIA)}],
+            "licenses": [{"license": TORCH if name == "torch" else NVIDIA}],
             "purl": purl,
         }
 

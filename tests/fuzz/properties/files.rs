@@ -52,7 +52,7 @@ pub fn lines_are_read_or_named(bytes: &[u8]) {
             Ok(document) => {
                 // A member that is not asked for may be what only a lenient reader takes, down to bytes that are no UTF-8. Of a list,
                 // the second is the text.
-                let line = bytes.split(|&byte| byte == b'\n').nth(number - 1).unwrap_or_default();
+                let line = bytes.split(|&byte| byte == b'\n').nth(number - 1).expect("the line was counted");
                 let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) else { continue };
                 assert_eq!(value["text"].as_str().or(value[1].as_str()), Some(&*document.text));
             }
