@@ -90,11 +90,13 @@ def nerd(arguments, database, **options):
 class Daemon:
     """`nerd run`, watched by its own metrics."""
 
-    def __init__(self, database):
+    def __init__(self, database, *settings):
         self.log = HOME / "nerd.log"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NERD_")}
         environment.update(DATABASE_URL=database.url, NO_COLOR="1")
-        command = [NERD, "run", "--set", "http.address=127.0.0.1:0", "--set", "claim.batch_articles=8"]
+        command = [NERD, "run"]
+        for setting in settings:
+            command += ["--set", setting]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=self.log.open("w"), stdout=subprocess.DEVNULL)
         self.address = None
 
@@ -214,7 +216,7 @@ def main():
     if nerd(["migrate", "--with-host-tables", "--with-trigger"], database).returncode:
         fail("the migration failed")
     step("nerd run, and then the sample articles arrive")
-    daemon = Daemon(database)
+    daemon = Daemon(database, "http.address=127.0.0.1:0", "claim.batch_articles=8")
     try:
         while not daemon.metrics().get('nerd_workers{state="ready"}'):
             time.sleep(0.05)
