@@ -13,7 +13,7 @@ use support::prometheus::program;
 use support::queries::{Owner, dashboards, defined, filled, list, panels, queries, rules, selectors, text, yaml};
 
 /// Units that the panels use, by Grafana's own identifiers.
-const UNITS: &[&str] = &["none", "bytes", "s", "ops", "wps", "percentunit"];
+const UNITS: &[&str] = &["none", "bytes", "s", "ops", "count:words/s", "percentunit"];
 /// Counters whose value is what is asked for: how often, in a process's life.
 const ABSOLUTE: &[&str] = &["nerd_model_weight_reads_total"];
 
