@@ -1,6 +1,6 @@
 # `make help` tells what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo clean-demo test lint fuzz supply-chain advisories sbom chaos chaos-memory chaos-disk rules bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
+.PHONY: help setup build demo clean-demo test lint fuzz supply-chain advisories sbom chaos chaos-memory chaos-disk rules dashboard-picture bench instructions soak bench-claim bench-completion bench-store bench-gazetteer clean-bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -65,6 +65,10 @@ sbom: setup ## what the daemon is made of (crates, libtorch, models), as Cyclone
 
 rules: ## check the alerts and run their tests (brings promtool)
 	@deploy/setup/prometheus.sh rules
+
+# Node.js and npm are needed for this alone; what npm brings lies in target/picture/, and the files it wrote are to be looked at.
+dashboard-picture: build ## draw dashboards/nerd.json by Grafana's own components, over a real daemon and Prometheus: MINUTES=10
+	@python3 dashboards/picture/picture.py $(if $(MINUTES),--minutes $(MINUTES))
 
 # With an empty value the program's own default holds.
 bench: build ## measure against rivals and promises: DATA=corpus QUICK=1 ARTICLES=400 ROUNDS=5 ONLY=row; report in target/bench/
