@@ -220,6 +220,24 @@ fn the_runbook_names_panels_that_exist() {
     }
 }
 
+/// What draws the picture is pinned to the last file, from whatever registry; the README says by what it was drawn, and by what not.
+#[test]
+fn the_picture_says_what_drew_it() {
+    let package: Value = serde_json::from_str(&page("dashboards/picture/package.json")).unwrap();
+    let locked: Value = serde_json::from_str(&page("dashboards/picture/package-lock.json")).unwrap();
+    assert_eq!(package["dependencies"], locked["packages"][""]["dependencies"]);
+    for (name, version) in package["dependencies"].as_object().unwrap() {
+        let exact = version.as_str().unwrap().split('.').all(|part| part.parse::<u32>().is_ok());
+        assert!(exact, "{name}: {version} is a range");
+    }
+    for (path, package) in locked["packages"].as_object().unwrap().iter().filter(|(path, _)| !path.is_empty()) {
+        assert!(package["integrity"].is_string() && package["resolved"].is_null(), "{path}: no sum, or an address");
+    }
+    let readme = page("README.md").replace('\n', " ");
+    assert!(readme.contains(&format!("(`@grafana/ui` {})", text(&package, "/dependencies/@grafana~1ui"))));
+    assert!(readme.contains("No Grafana server was run"));
+}
+
 #[test]
 fn every_alert_is_shown_to_fire_and_to_stay_silent() {
     let files: Vec<Value> = std::fs::read_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/tests"))
