@@ -18,9 +18,9 @@ async function ask(path, parameters) {
 }
 
 /** The step in seconds, and what the built-in variables stand for: the rules of Grafana's Prometheus data source. */
-export function interval(range, width, scrapeSeconds) {
-  const step = rangeUtil.calculateInterval(range, Math.max(1, Math.floor(width)), `${scrapeSeconds}s`).intervalMs / 1000;
-  const rate = Math.max(step + scrapeSeconds, 4 * scrapeSeconds);
+export function interval(range, width, intervalSeconds) {
+  const step = rangeUtil.calculateInterval(range, Math.max(1, Math.floor(width)), `${intervalSeconds}s`).intervalMs / 1000;
+  const rate = Math.max(step + intervalSeconds, 4 * intervalSeconds);
   const whole = Math.round((range.to.valueOf() - range.from.valueOf()) / 1000);
   return { step, variables: { __interval: `${step}s`, __rate_interval: `${rate}s`, __range: `${whole}s`, __range_s: `${whole}` } };
 }
@@ -80,7 +80,7 @@ function tableFrame(target, result) {
 }
 
 async function asked(target, range, width, settings) {
-  const { step, variables } = interval(range, width, settings.scrapeSeconds);
+  const { step, variables } = interval(range, width, settings.intervalSeconds);
   const query = filled(target.expr, { ...settings.variables, ...variables });
   if (target.instant) {
     const result = await ask("query", { query, time: range.to.valueOf() / 1000 });
@@ -168,7 +168,7 @@ export async function panelFrames(panel, range, width, theme, settings) {
 /** What the dashboard's annotations mark within the range: { from, to, color } in milliseconds. */
 export async function annotations(dashboard, range, width, settings) {
   const marked = dashboard.annotations.list.map(async (annotation) => {
-    const { step, variables } = interval(range, width, settings.scrapeSeconds);
+    const { step, variables } = interval(range, width, settings.intervalSeconds);
     const query = filled(annotation.expr, { ...settings.variables, ...variables });
     const [start, end] = [range.from.valueOf() / 1000, range.to.valueOf() / 1000];
     const result = await ask("query_range", { query, start, end, step });

@@ -1,6 +1,6 @@
 // Draws dashboards/nerd.json over a running Prometheus and takes the pictures.
 //
-//   node draw.mjs --packages DIR --chromium PROGRAM --prometheus URL --minutes N --scrape SECONDS --out DIR
+//   node draw.mjs --packages DIR --chromium PROGRAM --prometheus URL --minutes N --interval SECONDS --out DIR
 //        [--mode light] [--dashboard FILE] [--to UNIX-SECONDS]
 //
 // The page has no server: each of its requests is answered here, those for /api/ by Prometheus.
@@ -21,7 +21,7 @@ const ROWS = 2;
 const text = { type: "string" };
 const { values: options } = parseArgs({
   options: {
-    packages: text, chromium: text, prometheus: text, minutes: text, scrape: text, out: text,
+    packages: text, chromium: text, prometheus: text, minutes: text, interval: text, out: text,
     to: { type: "string", default: `${Date.now() / 1000}` },
     mode: { type: "string", default: "dark" },
     dashboard: { type: "string", default: join(HERE, "..", "nerd.json") },
@@ -96,7 +96,7 @@ try {
     return route.fulfill(await answer(url, bundled));
   });
   const dashboard = JSON.parse(readFileSync(options.dashboard, "utf8"));
-  const picture = { dashboard, to: Number(options.to) * 1000, minutes: Number(options.minutes), scrapeSeconds: Number(options.scrape), width: WIDTH, mode: options.mode };
+  const picture = { dashboard, to: Number(options.to) * 1000, minutes: Number(options.minutes), intervalSeconds: Number(options.interval), width: WIDTH, mode: options.mode };
   await page.addInitScript((given) => { window.picture = given; }, picture);
   await page.goto(`${ORIGIN}/`);
   await page.evaluate(() => window.drawn);

@@ -76,9 +76,9 @@ const styles = (theme) => `
 `;
 
 async function show() {
-  const { dashboard, to, minutes, scrapeSeconds, width, mode } = window.picture;
+  const { dashboard, to, minutes, intervalSeconds, width, mode } = window.picture;
   const theme = createTheme({ colors: { mode } });
-  const settings = { minutes, scrapeSeconds, timeZone: "utc", variables: dashboardVariables(dashboard) };
+  const settings = { minutes, intervalSeconds, timeZone: "utc", variables: dashboardVariables(dashboard) };
   const range = { from: dateTime(to - minutes * 60_000), to: dateTime(to), raw: { from: `now-${minutes}m`, to: "now" } };
   const style = document.createElement("style");
   style.textContent = styles(theme);
