@@ -184,6 +184,7 @@ async fn the_role_with_the_least_rights_suffices() {
     for (arguments, code) in [
         (&["status", "--json"][..], 0),
         (&["prove-loads"], 0),
+        (&["quarantine", "--json"], 0),
         (&["retry", "--all"], 0),
         (&["check"], 0),
         (&["pause"], 0),

@@ -77,6 +77,8 @@ pub enum Command {
     Status(Format),
     /// Show where an article stands, and what the model makes of it, step by step; writes nothing
     Explain(Explain),
+    /// Show which articles failed for good, and for what reasons
+    Quarantine(Quarantine),
     /// Send quarantined articles back to the queue
     Retry(Retry),
     /// Claim nothing, or nothing of a source, until `nerd resume`: on every daemon of the database, without a restart
@@ -238,6 +240,25 @@ pub struct Explain {
     /// Only where it stands: the model is not loaded
     #[arg(long)]
     pub no_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\x1b[1mExamples:\x1b[0m
+  nerd quarantine --since 24h                  what failed since yesterday, and why
+  nerd retry $(nerd quarantine --source gazette --json | jq -r '.articles[].article_id')")]
+pub struct Quarantine {
+    /// Only articles of this source (candidate_links.source, compared exactly)
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub source: Option<String>,
+    /// Only what came into quarantine so lately [default: whenever]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub since: Option<Duration>,
+    /// At most so many articles, the latest first; reasons are counted over all
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

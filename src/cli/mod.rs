@@ -12,6 +12,7 @@ mod operate;
 mod parity;
 mod pause;
 mod pool;
+mod quarantine;
 mod replay;
 mod rollover;
 pub mod top;
@@ -60,7 +61,8 @@ pub fn main_with(engines: Engines) -> anyhow::Result<u8> {
         Command::Top(options) => top::top(&settings, &options),
         Command::Status(options) => operate::status(&settings, &options),
         Command::Explain(options) => explain::explain(&settings, &options),
-        Command::Retry(options) => operate::retry(&settings, &options),
+        Command::Quarantine(options) => quarantine::quarantine(&settings, &options),
+        Command::Retry(options) => quarantine::retry(&settings, &options),
         Command::Pause(options) => pause::pause(&settings, &options),
         Command::Resume(options) => pause::resume(&settings, &options),
         Command::ProveLoads(options) => operate::prove_loads(&settings, &options),

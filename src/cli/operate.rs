@@ -6,8 +6,8 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use super::arguments::{Format, Migrate, ProveLoads, Retry};
-use super::{CONFIGURATION, FAILED, doctor};
+use super::arguments::{Format, Migrate, ProveLoads};
+use super::{CONFIGURATION, FAILED, doctor, quarantine};
 use crate::app;
 use crate::engine::ModelInfo;
 use crate::settings::{Effective, Settings};
@@ -150,38 +150,9 @@ pub fn status(settings: &Settings, options: &Format) -> anyhow::Result<u8> {
         Err(error) => anstream::println!("daemon here: none answers ({error})"),
     }
     if !quarantined.is_empty() {
-        let mut shown = table(&["quarantined article", "since", "attempts", "crashes", "error"]);
-        for article in &quarantined {
-            shown.add_row([
-                article.article_id.clone(),
-                article.quarantined_at.clone(),
-                article.attempts.to_string(),
-                article.crashes.to_string(),
-                article.error.clone().unwrap_or_default(),
-            ]);
-        }
-        anstream::println!("{shown}");
+        anstream::println!("{}", quarantine::articles_table(&quarantined));
     }
     Ok(0)
-}
-
-pub fn retry(settings: &Settings, options: &Retry) -> anyhow::Result<u8> {
-    let store = match app::open_store(settings) {
-        Ok(store) => store,
-        Err(error) => return Ok(fail(&error)),
-    };
-    let named = (!options.all).then_some(options.articles.as_slice());
-    let back = match block_on(store.retry(named))? {
-        Ok(back) => back,
-        Err(error) => return Ok(fail(&error)),
-    };
-    anstream::println!("{} back in the queue", back.len());
-    let mut missing = 0;
-    for article in options.articles.iter().filter(|article| !back.contains(article)) {
-        anstream::eprintln!("nerd: {article} is not in quarantine");
-        missing += 1;
-    }
-    Ok(if missing > 0 { FAILED } else { 0 })
 }
 
 pub fn prove_loads(settings: &Settings, options: &ProveLoads) -> anyhow::Result<u8> {

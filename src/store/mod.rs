@@ -137,6 +137,24 @@ pub struct Quarantined {
     pub quarantined_at: String,
 }
 
+/// Which part of the quarantine somebody looks at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuarantineFilter {
+    /// `candidate_links.source` when the article was enqueued, compared exactly; `None`: all.
+    pub source: Option<String>,
+    /// Only what came in so lately; `None`: whenever.
+    pub since: Option<Duration>,
+}
+
+/// Why articles are in quarantine: a last error, and how many have it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QuarantineReason {
+    pub error: Option<String>,
+    pub articles: u64,
+    /// Sources that these articles are of.
+    pub sources: u64,
+}
+
 /// What is not to be claimed for now, since a person said so.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Pause {

@@ -35,8 +35,8 @@ use deadpool::managed::QueueMode;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 
 use super::{
-    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, Pause, Quarantined, RejectionOutcome,
-    RetryPolicy, Reusable, StoreError, SweepOutcome,
+    ArticleStore, Backlog, ClaimRequest, Claimant, Completion, GazetteerRows, LoadRecord, Pause, QuarantineFilter, Quarantined,
+    RejectionOutcome, RetryPolicy, Reusable, StoreError, SweepOutcome,
 };
 use crate::domain::{AnnotatedArticle, ArticleId, Batch, ClaimToken, ExtractorVersion, GazetteerVersion, Rejection, RowRules, ScopeKey};
 use error::permanent;
@@ -200,7 +200,7 @@ impl ArticleStore for PostgresStore {
     }
 
     async fn quarantined(&self, limit: u32) -> Result<Vec<Quarantined>, StoreError> {
-        self.read_quarantine(limit).await
+        self.quarantine(&QuarantineFilter::default(), limit).await
     }
 
     async fn backlog(&self) -> Result<Backlog, StoreError> {
