@@ -101,6 +101,12 @@ def plot(path: Path, samples: list[dict], found: trend.Trend) -> None:
     pyplot.close(figure)
 
 
+def slope(found: trend.Trend) -> str:
+    """In words; the second half tells a rise that ends from one that goes on."""
+    estimate, low, high = (bytes_ * 1000 / 1024 for bytes_ in (found.slope, found.low, found.high))
+    return f"{estimate:+.1f} KiB a thousand articles, 95 % interval {low:+.1f} to {high:+.1f}"
+
+
 def faults(metrics: dict[str, float], fed: int) -> list[str]:
     """What the daemon's own account says against it."""
     reads = total(metrics, "nerd_model_weight_reads_total")
@@ -127,7 +133,8 @@ def main() -> int:
     (OUT / "soak.json").write_text(json.dumps(report) + "\n", encoding="utf-8")
     against = faults(metrics, fed) + ([f"the daemon ended with {code}"] if code else [])
     try:
-        found = trend.judge([sample["articles"] for sample in samples], [sample["resident"] for sample in samples])
+        articles, resident = [sample["articles"] for sample in samples], [sample["resident"] for sample in samples]
+        found, later = trend.judge(articles, resident), trend.judge(articles, resident, warm_up=0.5)
     except ValueError as error:
         raise SystemExit(f"soak: {error}") from error
     plot(OUT / "soak.svg", samples, found)
@@ -138,7 +145,8 @@ def main() -> int:
         ("articles, words", f"{fed:,}, {words:,.0f} in {seconds:,.0f} s ({words / seconds:,.0f} words/s)"),
         ("resident memory", f"{found.begin_bytes / MEGABYTE:.1f} MB after warm-up, {found.end_bytes / MEGABYTE:.1f} MB at the end ({found.growth:+.2%})"),
         ("highest", f"{max(sample['resident'] for sample in samples) / MEGABYTE:.1f} MB"),
-        ("slope", f"{found.slope * 1000 / 1024:+.1f} KiB a thousand articles, 95 % interval {found.low * 1000 / 1024:+.1f} to {found.high * 1000 / 1024:+.1f}"),
+        ("slope", slope(found)),
+        ("of the second half", slope(later)),
         ("weights read", f"{total(metrics, 'nerd_model_weight_reads_total'):.0f} time"),
         ("plot, samples", f"{(OUT / 'soak.svg').relative_to(ROOT)}, {(OUT / 'soak.json').relative_to(ROOT)}"),
     ]

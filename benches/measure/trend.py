@@ -56,11 +56,11 @@ class Trend:
         return found
 
 
-def judge(articles: list[float], resident: list[float], seed: int = 1) -> Trend:
+def judge(articles: list[float], resident: list[float], warm_up: float = WARM_UP, seed: int = 1) -> Trend:
     """The trend after warm-up. The interval is a moving-block bootstrap of the residuals, blocks as long as the series
     remembers, widened where they are few."""
     x, y = numpy.asarray(articles, float), numpy.asarray(resident, float)
-    kept = x >= max(x[-1] * WARM_UP, WARM_UP_ARTICLES)
+    kept = x >= max(x[-1] * warm_up, WARM_UP_ARTICLES)
     x, y = x[kept], y[kept]
     if len(x) < FEWEST_SAMPLES:
         raise ValueError(f"{len(x)} samples after warm-up are too few to judge, {FEWEST_SAMPLES} are needed: run longer")

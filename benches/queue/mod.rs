@@ -101,7 +101,8 @@ impl Host {
         self.client.batch_execute("CHECKPOINT").await.unwrap();
         let sql = "CREATE EXTENSION IF NOT EXISTS pg_prewarm;
             SELECT pg_prewarm(indexrelid) FROM pg_index
-            WHERE indexrelid IN ('articles_pkey'::regclass, 'article_entities_pkey'::regclass) OR indrelid = 'nerd.jobs'::regclass
+            WHERE indexrelid IN ('articles_pkey'::regclass, 'candidate_links_pkey'::regclass, 'article_entities_pkey'::regclass)
+                OR indrelid = 'nerd.jobs'::regclass
                 OR (indrelid = 'article_entities'::regclass AND pg_get_indexdef(indexrelid) LIKE '%(article_id%')";
         self.client.batch_execute(sql).await.unwrap();
     }
