@@ -100,11 +100,7 @@ impl Bench {
             .unwrap()
             .get(0);
         println!(
-            "{name:<26} p50 {:6.2} ms  p90 {:6.2} ms  p99 {:6.2} ms  max {:6.2} ms  first third p50 {:6.2}, last third {:6.2}  ({} claims of {:.0} articles, {dead} dead rows at the end)",
-            sample.percentile(50.0),
-            sample.percentile(90.0),
-            sample.percentile(99.0),
-            sample.percentile(100.0),
+            "{name:<26} {sample}  first third p50 {:6.2}, last third {:6.2}  ({} claims of {:.0} articles, {dead} dead rows at the end)",
             first.percentile(50.0),
             last.percentile(50.0),
             durations.len(),
@@ -135,13 +131,7 @@ impl Bench {
             self.settle(&store, &batch, round).await;
         }
         let sample = Sample::new(&durations);
-        println!(
-            "{LOOK_UPS_ALONE:<26} p50 {:6.2} ms  p90 {:6.2} ms  p99 {:6.2} ms  max {:6.2} ms",
-            sample.percentile(50.0),
-            sample.percentile(90.0),
-            sample.percentile(99.0),
-            sample.percentile(100.0)
-        );
+        println!("{LOOK_UPS_ALONE:<26} {sample}");
         json!({ "phase": LOOK_UPS_ALONE, "warm": false, "claim": sample.json() })
     }
 

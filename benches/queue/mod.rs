@@ -243,3 +243,11 @@ impl Sample {
         serde_json::json!({ "count": self.0.len(), "p50_ms": rounded(50.0), "p90_ms": rounded(90.0), "p99_ms": rounded(99.0), "max_ms": rounded(100.0) })
     }
 }
+
+/// A line's part: what most people ask of a latency.
+impl std::fmt::Display for Sample {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [p50, p90, p99, max] = [50.0, 90.0, 99.0, 100.0].map(|percent| self.percentile(percent));
+        write!(out, "p50 {p50:6.2} ms  p90 {p90:6.2} ms  p99 {p99:6.2} ms  max {max:6.2} ms")
+    }
+}
