@@ -2,10 +2,15 @@
 
 use crate::native::{Columns, Packing};
 
+/// Bytes of a line of the processor's caches.
+const CACHE_LINE: usize = 64;
+
 /// `outer × inner` weights of a linear layer with its bias, in bytes.
 #[derive(Debug)]
 pub struct QuantizedMatrix {
+    /// From `begin` on, where a line of the processor's caches begins: no register of weights is read from two.
     packed: Vec<i8>,
+    begin: usize,
     scales: Vec<f32>,
     sums: Vec<f32>,
     bias: Vec<f32>,
@@ -18,12 +23,14 @@ impl QuantizedMatrix {
     pub fn new(packing: Packing, layers: &[(Vec<f32>, Vec<f32>)], inner: usize) -> Self {
         let bias: Vec<f32> = layers.iter().flat_map(|(_, bias)| bias.iter().copied()).collect();
         let rows: Vec<&[f32]> = layers.iter().flat_map(|(weights, _)| weights.chunks_exact(inner)).collect();
-        let mut matrix = Self { packed: vec![0; rows.len() * inner], scales: Vec::new(), sums: Vec::new(), bias };
+        let packed = vec![0; rows.len() * inner + CACHE_LINE - 1];
+        let begin = packed.as_ptr().align_offset(CACHE_LINE);
+        let mut matrix = Self { packed, begin, scales: Vec::new(), sums: Vec::new(), bias };
         let (mut steps, mut bytes) = (vec![0.0; inner], vec![0; inner]);
         for (output, row) in rows.iter().enumerate() {
             let scale = quantize(packing, row, &mut steps, &mut bytes);
             let (panel, column) = (output / packing.panel, output % packing.panel);
-            let panel = &mut matrix.packed[panel * packing.panel * inner..(panel + 1) * packing.panel * inner];
+            let panel = &mut matrix.packed[begin + panel * packing.panel * inner..][..packing.panel * inner];
             for (group, four) in bytes.chunks_exact(4).enumerate() {
                 panel[(group * packing.panel + column) * 4..][..4].copy_from_slice(four);
             }
@@ -34,7 +41,8 @@ impl QuantizedMatrix {
     }
 
     pub fn columns(&self) -> Columns<'_> {
-        Columns { packed: &self.packed, scales: &self.scales, sums: &self.sums, bias: &self.bias }
+        let packed = &self.packed[self.begin..self.packed.len() - (CACHE_LINE - 1 - self.begin)];
+        Columns { packed, scales: &self.scales, sums: &self.sums, bias: &self.bias }
     }
 }
 
@@ -108,7 +116,7 @@ mod tests {
         /// The byte of one weight, found again where the kernels read it.
         fn byte(&self, packing: Packing, inner: usize, column: usize, index: usize) -> i8 {
             let (panel, place) = (column / packing.panel, column % packing.panel);
-            self.packed[panel * packing.panel * inner + (index / 4 * packing.panel + place) * 4 + index % 4]
+            self.columns().packed[panel * packing.panel * inner + (index / 4 * packing.panel + place) * 4 + index % 4]
         }
     }
 
