@@ -173,7 +173,7 @@ class Bench:
             self.set("start", sorted(seconds)[len(seconds) // 2], f"{min(seconds):.2f} to {max(seconds):.2f} s")
 
         def round_trips() -> None:
-            self.set("round-trips", probes.round_trips(self.nerd, cluster, self.data), "all connections of `nerd extract`, by a relay; the start left out")
+            self.set("round-trips", probes.round_trips(self.nerd, cluster, self.data), "all connections of `nerd extract`, by a relay; the start left out, and each preparation of a statement")
 
         def claim() -> None:
             worst, every = probes.worst_claim(probes.claim())

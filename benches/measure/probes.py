@@ -84,7 +84,7 @@ def starts(nerd: Path, cluster: Cluster) -> list[float]:
 
 def round_trips(nerd: Path, cluster: Cluster, data: Data) -> float:
     """Round trips an article of `nerd extract`, by a relay between it and PostgreSQL: those that all articles take more than the
-    first ones do, so that connecting, checking the schema and preparing statements are left out, as they are in a daemon's day."""
+    first ones do, so that checking the schema is left out, and without those that a connection makes once: as in a daemon's day."""
     trips = []
     for template in ("bench_warm", "bench_all"):
         with Relay(cluster.create("bench_run", template)) as relay:

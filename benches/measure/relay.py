@@ -1,4 +1,8 @@
-"""A relay between nerd and PostgreSQL that counts round trips: how often the client spoke after the server had answered."""
+"""A relay between nerd and PostgreSQL that counts round trips: how often the client spoke after the server had answered.
+
+What a connection asks once in its life is counted apart: its start (a message without a type), the password, and each statement's
+preparation (Parse; nerd prepares a statement on its first use and keeps it). Types of messages: PostgreSQL's manual, chapter
+"Frontend/Backend Protocol"."""
 
 from __future__ import annotations
 
@@ -7,13 +11,17 @@ import threading
 from urllib.parse import urlsplit
 
 
+ONCE = (b"\0", b"p", b"P")
+
+
 class Relay:
-    """Listens on a port of its own; `round_trips` counts over all connections."""
+    """Listens on a port of its own; `round_trips` counts over all connections, and so does `preparations`."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.target = (parts.hostname, parts.port)
         self.round_trips = 0
+        self.preparations = 0
         self._loop = asyncio.new_event_loop()
         self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
         port = self._server.sockets[0].getsockname()[1]
@@ -37,7 +45,10 @@ class Relay:
             try:
                 while data := await source.read(1 << 16):
                     if asks and answered[0]:
-                        self.round_trips += 1
+                        if data[:1] in ONCE:
+                            self.preparations += 1
+                        else:
+                            self.round_trips += 1
                     answered[0] = not asks
                     sink.write(data)
                     await sink.drain()

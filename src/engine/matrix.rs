@@ -1,14 +1,11 @@
 //! Weights as bytes: a matrix quantized a column at a time and laid out as the kernels read it. Pure.
 
-use crate::native::{Columns, Packing};
-
-/// Bytes of a line of the processor's caches.
-const CACHE_LINE: usize = 64;
+use crate::native::{CACHE_LINE, Columns, Packing};
 
 /// `outer × inner` weights of a linear layer with its bias, in bytes.
 #[derive(Debug)]
 pub struct QuantizedMatrix {
-    /// From `begin` on, where a line of the processor's caches begins: no register of weights is read from two.
+    /// The weights lie from `begin` on, where a line of the processor's caches begins.
     packed: Vec<i8>,
     begin: usize,
     scales: Vec<f32>,

@@ -13,7 +13,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::float::{Worth, gelu};
-use super::kernels::{Activation, Columns, Packing, Rows};
+use super::kernels::{Activation, CACHE_LINE, Columns, Packing, Rows};
 use super::simd::{Avx2, Simd};
 
 pub(super) const PACKING: Packing = Packing { panel: 16, chain: 8, largest_lane_sum: Some(258) };
@@ -35,10 +35,17 @@ pub(super) fn linear(simd: Avx2, rows: Rows<'_>, columns: Columns<'_>, activatio
 #[target_feature(enable = "avx2,fma")]
 fn panels(simd: Avx2, rows: Rows<'_>, columns: Columns<'_>, activate: impl Fn(__m256) -> __m256, out: &mut [f32]) {
     let (inner, width, count) = (rows.inner, columns.scales.len(), rows.scales.len());
-    for (panel, weights) in columns.packed.chunks_exact(PACKING.panel * inner).enumerate() {
+    let size = PACKING.panel * inner;
+    // Lines of the next panel that a tile brings from the third-level cache: without, this one's first tile would wait for its own.
+    let share = (size / CACHE_LINE).div_ceil(count.div_ceil(ROWS).max(1));
+    for (panel, weights) in columns.packed.chunks_exact(size).enumerate() {
         let column = panel * PACKING.panel;
+        let mut ahead = columns.packed[(panel + 1) * size..].chunks(CACHE_LINE).take(size / CACHE_LINE);
         let worth: [Worth<Avx2>; 2] = std::array::from_fn(|part| Worth::of(simd, columns, column + part * Avx2::COUNT));
         for row in (0..count).step_by(ROWS) {
+            for line in ahead.by_ref().take(share) {
+                _mm_prefetch::<_MM_HINT_T0>(line.as_ptr());
+            }
             // Where the rows end early, the last one is computed again.
             let row = |index: usize| (row + index).min(count - 1);
             let bytes: [*const u8; ROWS] = std::array::from_fn(|index| rows.bytes.as_ptr().wrapping_add(row(index) * inner));

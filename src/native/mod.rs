@@ -14,5 +14,5 @@ mod process;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 
-pub use kernels::{Activation, Attention, Columns, Kernels, Packing, Rows, Scratch, UNIT};
+pub use kernels::{Activation, Attention, CACHE_LINE, Columns, Kernels, Packing, Rows, Scratch, UNIT};
 pub use process::{bound_caches, exit};
