@@ -1,11 +1,12 @@
 //! How much of the processor's peak of byte products the network reaches: the bare kernel and the whole engine in turn, on every
-//! core at once, so that a slow minute meets both; and the bare kernel on one core, which tells what the others add on this machine. The kernel's products are of the model's own largest shape, their bytes in the
-//! caches; the engine's are those that the model needs for its real tokens, by its configuration, over all the time of a call:
-//! tokenizing, attention, norms and decoding included.
+//! core at once, so that a slow minute meets both; and the bare kernel on one core, which tells what the others add on this machine.
+//! The kernel's products are of the model's own largest shape, their bytes in the caches; the engine's are those that the model
+//! needs for its real tokens, by its configuration, over all the time of a call: tokenizing, attention, norms and decoding included.
 //!
 //! Prints one JSON object; without int8 on this processor it says so and ends with 1.
 
-use std::hint::black_box;
+mod product;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
@@ -14,8 +15,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Parser;
 use nerd::domain::{DeviceChoice, PrecisionChoice};
-use nerd::engine::{EngineFactory, EngineOptions, NerEngine, Progress, QuantizedMatrix, TransformerFactory};
-use nerd::native::{Activation, Kernels, Rows};
+use nerd::engine::{EngineFactory, EngineOptions, NerEngine, Progress, TransformerFactory};
+use nerd::native::{Activation, Kernels};
+use product::Product;
 
 #[derive(Parser)]
 #[command(about = "Share of the processor's peak of byte products that the network reaches")]
@@ -69,8 +71,6 @@ struct Turn {
 
 /// How long the bare kernel runs in a turn.
 const SLICE: Duration = Duration::from_millis(1500);
-/// Rows of the kernel's product: a few tiles of either instruction set, and little enough for the caches.
-const ROWS: usize = 48;
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -111,7 +111,7 @@ fn main() -> anyhow::Result<()> {
     let shares: Vec<f64> = engine.iter().zip(&kernel).map(|(engine, kernel)| engine / kernel).collect();
     let products_a_word = turns[0][0].products_a_word;
     let report = serde_json::json!({
-        "kernels": format!("{kernels:?}"),
+        "kernels": kernels.name(),
         "threads": threads,
         "share": median(&shares),
         "lowest_share": shares.iter().copied().fold(f64::INFINITY, f64::min),
@@ -155,22 +155,12 @@ fn turn(
 
 /// Products a second of the kernel alone.
 fn bare_kernel(kernels: Kernels, shape: &Shape) -> f64 {
-    let (inner, outer) = (shape.intermediate_size, shape.hidden_size);
-    let numbers = |count: usize| -> Vec<f32> { (0..count).map(|index| (index as f32 * 0.7).sin()).collect() };
-    let matrix = QuantizedMatrix::new(kernels.packing(), &[(numbers(inner * outer), numbers(outer))], inner);
-    let mut bytes = vec![0; ROWS * inner];
-    let (scales, zeros): (Vec<f32>, Vec<f32>) = numbers(ROWS * inner)
-        .chunks_exact(inner)
-        .zip(bytes.chunks_exact_mut(inner))
-        .map(|(row, bytes)| kernels.quantize(row, bytes))
-        .unzip();
-    let mut out = vec![0.0; ROWS * outer];
+    let mut product = Product::new(kernels, shape.intermediate_size, shape.hidden_size);
     let (begin, mut products) = (Instant::now(), 0);
     while begin.elapsed() < SLICE {
         for _ in 0..20 {
-            let rows = Rows { bytes: black_box(&bytes), scales: &scales, zeros: &zeros, inner };
-            kernels.linear(rows, matrix.columns(), Activation::None, black_box(&mut out));
-            products += ROWS * inner * outer;
+            product.compute(Activation::None);
+            products += product.products();
         }
     }
     products as f64 / begin.elapsed().as_secs_f64()

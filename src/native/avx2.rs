@@ -5,9 +5,7 @@
 //!
 //! The tile: three rows times sixteen columns are six sums of 32 bits and six of 16; with two registers of weights, one of
 //! activations and one product that is all sixteen registers. That is why the loop is written out: from intrinsics the compiler
-//! spills some, or makes a tree of the chain. On Zen 3 (2026-11-29, one core, best of slices of 10 ms) the loop makes 131 thousand
-//! million products a second with a tile's end, 137 where rows are long; no order of as many products and sums, in registers
-//! alone, made more than 149.
+//! spills some, or makes a tree of the chain. `cargo bench --bench kernels` tells what a change here is worth.
 
 use std::arch::asm;
 use std::arch::x86_64::*;

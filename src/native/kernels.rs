@@ -180,6 +180,16 @@ impl Kernels {
         Vec::new()
     }
 
+    /// The instructions, for reports.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => "avx2",
+        }
+    }
+
     /// How [`Self::linear`] wants its weights.
     pub fn packing(self) -> Packing {
         match self.0 {
