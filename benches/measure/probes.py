@@ -82,15 +82,17 @@ def starts(nerd: Path, cluster: Cluster) -> list[float]:
     return seconds[1:]
 
 
-def round_trips(nerd: Path, cluster: Cluster, data: Data) -> float:
+def round_trips(nerd: Path, cluster: Cluster, data: Data) -> tuple[float, int]:
     """Round trips an article of `nerd extract`, by a relay between it and PostgreSQL: those that all articles take more than the
-    first ones do, so that checking the schema is left out, and without those that a connection makes once: as in a daemon's day."""
-    trips = []
+    first ones do, so that checking the schema is left out, and without those that a connection makes once: as in a daemon's day.
+    And how many those are, over all articles."""
+    trips, preparations = [], 0
     for template in ("bench_warm", "bench_all"):
         with Relay(cluster.create("bench_run", template)) as relay:
             run([nerd, "extract", "--log-level", "warn"], DATABASE_URL=relay.url)
             trips.append(relay.round_trips)
-    return (trips[1] - trips[0]) / (len(data.all.articles) - len(data.warm.articles))
+            preparations = relay.preparations
+    return (trips[1] - trips[0]) / (len(data.all.articles) - len(data.warm.articles)), preparations
 
 
 def claim() -> dict:
