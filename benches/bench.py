@@ -173,8 +173,8 @@ class Bench:
             self.set("start", sorted(seconds)[len(seconds) // 2], f"{min(seconds):.2f} to {max(seconds):.2f} s")
 
         def round_trips() -> None:
-            trips, preparations = probes.round_trips(self.nerd, cluster, self.data)
-            self.set("round-trips", trips, f"all connections of `nerd extract`, by a relay; without what a connection asks once, {preparations} in all")
+            trips, asked_once = probes.round_trips(self.nerd, cluster, self.data)
+            self.set("round-trips", trips, f"all connections of `nerd extract`, by a relay; without what a connection asks once, {asked_once} in all")
 
         def claim() -> None:
             worst, every = probes.worst_claim(probes.claim())

@@ -86,13 +86,13 @@ def round_trips(nerd: Path, cluster: Cluster, data: Data) -> tuple[float, int]:
     """Round trips an article of `nerd extract`, by a relay between it and PostgreSQL: those that all articles take more than the
     first ones do, so that checking the schema is left out, and without those that a connection makes once: as in a daemon's day.
     And how many those are, over all articles."""
-    trips, preparations = [], 0
+    trips, asked_once = [], 0
     for template in ("bench_warm", "bench_all"):
         with Relay(cluster.create("bench_run", template)) as relay:
             run([nerd, "extract", "--log-level", "warn"], DATABASE_URL=relay.url)
             trips.append(relay.round_trips)
-            preparations = relay.preparations
-    return (trips[1] - trips[0]) / (len(data.all.articles) - len(data.warm.articles)), preparations
+            asked_once = relay.asked_once
+    return (trips[1] - trips[0]) / (len(data.all.articles) - len(data.warm.articles)), asked_once
 
 
 def claim() -> dict:

@@ -10,18 +10,18 @@ import asyncio
 import threading
 from urllib.parse import urlsplit
 
-
+#: How the messages begin that a connection sends once, or once a statement.
 ONCE = (b"\0", b"p", b"P")
 
 
 class Relay:
-    """Listens on a port of its own; `round_trips` counts over all connections, and so does `preparations`."""
+    """Listens on a port of its own; `round_trips` counts over all connections, and so does `asked_once`."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.target = (parts.hostname, parts.port)
         self.round_trips = 0
-        self.preparations = 0
+        self.asked_once = 0
         self._loop = asyncio.new_event_loop()
         self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
         port = self._server.sockets[0].getsockname()[1]
@@ -46,7 +46,7 @@ class Relay:
                 while data := await source.read(1 << 16):
                     if asks and answered[0]:
                         if data[:1] in ONCE:
-                            self.preparations += 1
+                            self.asked_once += 1
                         else:
                             self.round_trips += 1
                     answered[0] = not asks

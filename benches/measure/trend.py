@@ -57,8 +57,8 @@ class Trend:
 
 
 def judge(articles: list[float], resident: list[float], warm_up: float = WARM_UP, seed: int = 1) -> Trend:
-    """The trend after warm-up, a share of the articles. The interval is a moving-block bootstrap of the residuals, blocks as long as the series
-    remembers, widened where they are few."""
+    """The trend after warm-up, a share of the articles. The interval is a moving-block bootstrap of the residuals, blocks as long as
+    the series remembers, widened where they are few."""
     x, y = numpy.asarray(articles, float), numpy.asarray(resident, float)
     kept = x >= max(x[-1] * warm_up, WARM_UP_ARTICLES)
     x, y = x[kept], y[kept]

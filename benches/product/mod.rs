@@ -6,7 +6,7 @@ use nerd::engine::QuantizedMatrix;
 use nerd::native::{Activation, Kernels, Rows};
 
 /// Rows of a product: those of the network's feed-forward block, a few tiles of either instruction set.
-pub const ROWS: usize = 48;
+const ROWS: usize = 48;
 
 /// `ROWS × inner` bytes and `outer × inner` weights.
 pub struct Product {
