@@ -1,13 +1,15 @@
 //! Weights as bytes: a matrix quantized a column at a time and laid out as the kernels read it. Pure.
 
+use std::ops::Range;
+
 use crate::native::{CACHE_LINE, Columns, Packing};
 
 /// `outer × inner` weights of a linear layer with its bias, in bytes.
 #[derive(Debug)]
 pub struct QuantizedMatrix {
-    /// The weights lie from `begin` on, where a line of the processor's caches begins.
     packed: Vec<i8>,
-    begin: usize,
+    /// Where in `packed` the weights lie: from the beginning of a line of the processor's caches on.
+    place: Range<usize>,
     scales: Vec<f32>,
     sums: Vec<f32>,
     bias: Vec<f32>,
@@ -20,9 +22,10 @@ impl QuantizedMatrix {
     pub fn new(packing: Packing, layers: &[(Vec<f32>, Vec<f32>)], inner: usize) -> Self {
         let bias: Vec<f32> = layers.iter().flat_map(|(_, bias)| bias.iter().copied()).collect();
         let rows: Vec<&[f32]> = layers.iter().flat_map(|(weights, _)| weights.chunks_exact(inner)).collect();
-        let packed = vec![0; rows.len() * inner + CACHE_LINE - 1];
+        let count = rows.len() * inner;
+        let packed = vec![0; count + CACHE_LINE - 1];
         let begin = packed.as_ptr().align_offset(CACHE_LINE);
-        let mut matrix = Self { packed, begin, scales: Vec::new(), sums: Vec::new(), bias };
+        let mut matrix = Self { packed, place: begin..begin + count, scales: Vec::new(), sums: Vec::new(), bias };
         let (mut steps, mut bytes) = (vec![0.0; inner], vec![0; inner]);
         for (output, row) in rows.iter().enumerate() {
             let scale = quantize(packing, row, &mut steps, &mut bytes);
@@ -38,8 +41,7 @@ impl QuantizedMatrix {
     }
 
     pub fn columns(&self) -> Columns<'_> {
-        let packed = &self.packed[self.begin..self.packed.len() - (CACHE_LINE - 1 - self.begin)];
-        Columns { packed, scales: &self.scales, sums: &self.sums, bias: &self.bias }
+        Columns { packed: &self.packed[self.place.clone()], scales: &self.scales, sums: &self.sums, bias: &self.bias }
     }
 }
 

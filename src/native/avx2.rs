@@ -19,6 +19,9 @@ pub(super) const PACKING: Packing = Packing { panel: 16, chain: 8, largest_lane_
 /// Rows a tile.
 const ROWS: usize = 3;
 
+// What the loop in `products` is written for.
+const _: () = assert!(PACKING.panel == 16 && PACKING.chain == 8 && ROWS == 3);
+
 /// `out[row, column]` of `rows · columns`, panel by panel.
 #[inline]
 #[target_feature(enable = "avx2,fma")]

@@ -9,7 +9,7 @@ use super::{attention, avx2, avx512, float};
 /// Widths of matrices are multiples of this: every set of kernels packs whole panels.
 pub const UNIT: usize = 64;
 
-/// Bytes of a line of the processor's caches. Weights had better begin with one: no register is then read from two.
+/// Bytes of a line of the processor's caches. Weights that begin with one are fastest: no register is then read from two.
 pub const CACHE_LINE: usize = 64;
 
 /// A head's keys are padded to a multiple of this: a tile of scores is always whole.
