@@ -1,23 +1,20 @@
-//! Attention for AVX2, in whole numbers of 16 bits: `vpmaddwd` multiplies sixteen pairs of them where `vfmadd` multiplies eight floats,
-//! and its sums, of 32 bits, wait for no earlier ones. A lane is a query; pairs of dimensions, later pairs of keys, lie together in
-//! one lane. Every query and every key has a scale of its own, the values of a window share one; steps are chosen so that no sum of
-//! 32 bits overflows, and are still finer by far than those of the bytes that the result becomes.
-
-use std::arch::x86_64::*;
+//! Attention in whole numbers of 16 bits, over any [`Simd`]: one instruction multiplies two of them in each lane, where it would
+//! multiply one float, and sums of 32 bits wait less for earlier ones. While scores are made a lane is a query, while values are
+//! mixed it is a dimension; so nothing but the queries is ever turned. Pairs of dimensions, later pairs of keys, lie together in one
+//! lane. Every query and every key has a scale of its own, the values of a window share one; steps are chosen so that no sum of 32
+//! bits overflows, and are still finer by far than those of the bytes that the result becomes.
 
 use super::kernels::Attention;
-use super::simd::Avx2;
+use super::simd::Simd;
 
-/// Keys scored at a time; even, since they go in pairs later.
+/// Keys scored at a time.
 const KEYS: usize = 6;
 
-/// Dimensions mixed at a time.
-const DIMENSIONS: usize = 4;
-
-const LANES: usize = 8;
-
-/// Registers of queries at a time: with them, the sums of six keys and what is multiplied, no register is left.
+/// Registers of queries at a time: with AVX2 they, the sums of six keys and what is multiplied leave no register.
 const REGISTERS: usize = 2;
+
+/// Rows and columns that are turned at a time; what lanes are a multiple of.
+const TURNED: usize = 8;
 
 /// What a value's steps may reach; weights get what 32 bits leave.
 const LARGEST_VALUE: i32 = 2_047;
@@ -31,34 +28,41 @@ pub(super) struct Words {
     /// `heads × padded length × size / 2` pairs of dimensions, and a scale a key.
     keys: Vec<i32>,
     key_scales: Vec<f32>,
-    /// `heads × pairs × size` pairs of keys, an even number of them.
+    /// `heads × pairs of keys × size`.
     values: Vec<i32>,
     /// `heads × padded queries × size / 2`, as the keys; and a scale a query.
     queries: Vec<i32>,
     query_scales: Vec<f32>,
-    /// Of the queries at work: `size / 2 × lanes` pairs, `padded length × lanes` scores, `pairs × lanes` weights.
+    /// Of the queries at work: `size / 2 × lanes` pairs, `padded length × lanes` scores, `pairs of keys × lanes` weights, and what
+    /// one step of a mixed value is worth.
     asking: Vec<i32>,
     scores: Vec<f32>,
     weights: Vec<i32>,
+    shares: Vec<f32>,
 }
 
-/// Scaled dot-product attention of one window, head by head; as [`super::float::attention`].
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn attention(_: Avx2, attention: Attention<'_>, words: &mut Words, out: &mut [f32]) {
+/// Scaled dot-product attention of one window, head by head. Values are mixed `VECTORS` registers of dimensions, which a head's size
+/// is a multiple of, by `QUERIES` queries, which divide the lanes of a register, at a time.
+#[inline(always)]
+pub(super) fn attention<S: Simd, const VECTORS: usize, const QUERIES: usize>(
+    simd: S,
+    attention: Attention<'_>,
+    words: &mut Words,
+    out: &mut [f32],
+) {
     let Attention { projected, width, heads, queries } = attention;
     let (size, length) = (width / heads, projected.len() / (3 * width));
-    let value_scale = words.fill(attention);
+    let value_scale = words.fill(simd, attention);
     let heaviest = (i32::MAX / (LARGEST_VALUE * length as i32)).min(32_767) as f32;
     for head in 0..heads {
-        for begin in (0..queries.len()).step_by(REGISTERS * LANES) {
-            let asked = (queries.len() - begin).min(REGISTERS * LANES);
+        for begin in (0..queries.len()).step_by(REGISTERS * S::COUNT) {
+            let asked = (queries.len() - begin).min(REGISTERS * S::COUNT);
             let mut block = Block { words, size, length, heads, head, begin, heaviest, value_scale };
             let out = &mut out[begin * width + head * size..];
-            if asked <= LANES {
-                block.compute::<1>(asked, width, out);
+            if asked <= S::COUNT {
+                block.compute::<S, 1, VECTORS, QUERIES>(simd, asked, width, out);
             } else {
-                block.compute::<REGISTERS>(asked, width, out);
+                block.compute::<S, REGISTERS, VECTORS, QUERIES>(simd, asked, width, out);
             }
         }
     }
@@ -66,110 +70,81 @@ pub(super) fn attention(_: Avx2, attention: Attention<'_>, words: &mut Words, ou
 
 impl Words {
     /// Queries, keys and values to 16 bits, head by head; what a step of a value is worth.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn fill(&mut self, attention: Attention<'_>) -> f32 {
+    #[inline(always)]
+    fn fill<S: Simd>(&mut self, simd: S, attention: Attention<'_>) -> f32 {
         let Attention { projected, width, heads, queries } = attention;
         let (size, length) = (width / heads, projected.len() / (3 * width));
-        let (padded, lanes) = (length.next_multiple_of(KEYS), REGISTERS * LANES);
+        let (padded, pairs, lanes) = (length.next_multiple_of(KEYS), length.div_ceil(2), REGISTERS * S::COUNT);
         let asking = queries.len().next_multiple_of(lanes);
         self.keys.resize(padded * width / 2, 0);
         self.key_scales.resize(padded, 0.0);
-        let pairs = padded.div_ceil(4) * 2;
         self.values.resize(pairs * width, 0);
         self.queries.resize(asking * width / 2, 0);
         self.query_scales.resize(asking, 0.0);
         self.asking.resize(size / 2 * lanes, 0);
         self.scores.resize(padded * lanes, 0.0);
         self.weights.resize(pairs * lanes, 0);
+        self.shares.resize(lanes, 0.0);
 
         let part = |row: usize, which: usize| &projected[(3 * row + which) * width..][..width];
         // What a score adds up, over the dimensions of a head, stays within 32 bits.
         let largest = ((i32::MAX / size as i32) as f32).sqrt().floor().min(32_767.0);
         for (row, scale) in self.key_scales[..length].iter_mut().enumerate() {
-            *scale = shorten(part(row, 1), largest, size, &mut self.keys, row, padded);
+            *scale = shorten(simd, part(row, 1), largest, size, &mut self.keys, row, padded);
         }
         for ((row, &query), scale) in queries.iter().enumerate().zip(&mut self.query_scales) {
-            *scale = shorten(part(query as usize, 0), largest, size, &mut self.queries, row, asking);
+            *scale = shorten(simd, part(query as usize, 0), largest, size, &mut self.queries, row, asking);
         }
-        let highest = (0..length).map(|row| magnitude(part(row, 2))).fold(0.0, f32::max);
+        let highest = (0..length).map(|row| magnitude(simd, part(row, 2))).fold(0.0, f32::max);
         let value_scale = (highest / LARGEST_VALUE as f32).max(f32::MIN_POSITIVE);
-        for pair in 0..length.div_ceil(2) {
+        for pair in 0..pairs {
             let second = (2 * pair + 1 < length).then(|| part(2 * pair + 1, 2));
-            pair_up(part(2 * pair, 2), second, 1.0 / value_scale, size, &mut self.values, pair, pairs);
+            pair_up(simd, part(2 * pair, 2), second, 1.0 / value_scale, size, &mut self.values, pair, pairs);
         }
         value_scale
     }
 }
 
 /// The largest absolute value.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn magnitude(row: &[f32]) -> f32 {
-    let sign = _mm256_set1_ps(-0.0);
-    let mut highest = _mm256_setzero_ps();
-    for eight in row.chunks_exact(LANES) {
-        // SAFETY: the chunk is eight values long.
-        let values = unsafe { _mm256_loadu_ps(eight.as_ptr()) };
-        highest = _mm256_max_ps(highest, _mm256_andnot_ps(sign, values));
+#[inline(always)]
+fn magnitude<S: Simd>(simd: S, row: &[f32]) -> f32 {
+    let (mut low, mut high) = (simd.splat(0.0), simd.splat(0.0));
+    for lanes in row.chunks_exact(S::COUNT) {
+        let values = simd.load(lanes, 0);
+        (low, high) = (simd.min(low, values), simd.max(high, values));
     }
-    let half = _mm_max_ps(_mm256_castps256_ps128(highest), _mm256_extractf128_ps::<1>(highest));
-    let pair = _mm_max_ps(half, _mm_movehl_ps(half, half));
-    _mm_cvtss_f32(_mm_max_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
-}
-
-/// Sixteen values times `inverse` to whole numbers of 16 bits, in order.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn sixteen(values: &[f32], inverse: __m256) -> __m256i {
-    let values = &values[..2 * LANES];
-    // SAFETY: the slice is sixteen values long.
-    let (left, right) = unsafe { (_mm256_loadu_ps(values.as_ptr()), _mm256_loadu_ps(values.as_ptr().add(LANES))) };
-    let (left, right) = (_mm256_cvtps_epi32(_mm256_mul_ps(left, inverse)), _mm256_cvtps_epi32(_mm256_mul_ps(right, inverse)));
-    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(left, right))
-}
-
-/// Eight words of memory.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn store(words: &mut [i32], value: __m256i) {
-    let words = &mut words[..LANES];
-    // SAFETY: the slice is eight words long.
-    unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), value) };
+    simd.highest(simd.max(high, simd.sub(simd.splat(0.0), low)))
 }
 
 /// A row to 16 bits, of which the largest becomes `largest`: its scale. Each head's part becomes row `at` of its `count`.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn shorten(row: &[f32], largest: f32, size: usize, pairs: &mut [i32], at: usize, count: usize) -> f32 {
-    let scale = (magnitude(row) / largest).max(f32::MIN_POSITIVE);
-    let inverse = _mm256_set1_ps(1.0 / scale);
+#[inline(always)]
+fn shorten<S: Simd>(simd: S, row: &[f32], largest: f32, size: usize, pairs: &mut [i32], at: usize, count: usize) -> f32 {
+    let scale = (magnitude(simd, row) / largest).max(f32::MIN_POSITIVE);
+    let inverse = simd.splat(1.0 / scale);
     for (values, pairs) in row.chunks_exact(size).zip(pairs.chunks_exact_mut(count * size / 2)) {
         let pairs = &mut pairs[at * size / 2..][..size / 2];
-        for (values, pairs) in values.chunks_exact(2 * LANES).zip(pairs.chunks_exact_mut(LANES)) {
-            store(pairs, sixteen(values, inverse));
+        for (values, pairs) in values.chunks_exact(2 * S::COUNT).zip(pairs.chunks_exact_mut(S::COUNT)) {
+            let (left, right) = (simd.load(values, 0), simd.load(values, S::COUNT));
+            simd.store_words(pairs, 0, simd.in_order(simd.mul(left, inverse), simd.mul(right, inverse)));
         }
     }
     scale
 }
 
 /// The values of two keys side by side, dimension by dimension; 0 where there is no second. As [`shorten`] into rows of each head.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn pair_up(first: &[f32], second: Option<&[f32]>, inverse: f32, size: usize, pairs: &mut [i32], at: usize, count: usize) {
-    let inverse = _mm256_set1_ps(inverse);
-    for (head, pairs) in pairs.chunks_exact_mut(count * size).enumerate().take(first.len() / size) {
-        for (index, pairs) in pairs[at * size..][..size].chunks_exact_mut(2 * LANES).enumerate() {
-            let from = head * size + index * 2 * LANES;
-            let first = sixteen(&first[from..], inverse);
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "where from, how, where to")]
+fn pair_up<S: Simd>(simd: S, first: &[f32], second: Option<&[f32]>, inverse: f32, size: usize, pairs: &mut [i32], at: usize, count: usize) {
+    let inverse = simd.splat(inverse);
+    for (head, pairs) in pairs.chunks_exact_mut(count * size).enumerate() {
+        for (index, pairs) in pairs[at * size..][..size].chunks_exact_mut(S::COUNT).enumerate() {
+            let place = head * size + index * S::COUNT;
+            let first = simd.whole(simd.mul(simd.load(first, place), inverse));
             let second = match second {
-                Some(second) => sixteen(&second[from..], inverse),
-                None => _mm256_setzero_si256(),
+                Some(second) => simd.whole(simd.mul(simd.load(second, place), inverse)),
+                None => simd.splat_word(0),
             };
-            // Dimensions 0 to 3 and 8 to 11, 4 to 7 and 12 to 15.
-            let (low, high) = (_mm256_unpacklo_epi16(first, second), _mm256_unpackhi_epi16(first, second));
-            store(pairs, _mm256_permute2x128_si256::<0x20>(low, high));
-            store(&mut pairs[LANES..], _mm256_permute2x128_si256::<0x31>(low, high));
+            simd.store_words(pairs, 0, simd.side_by_side(first, second));
         }
     }
 }
@@ -189,141 +164,126 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn compute<const R: usize>(&mut self, asked: usize, width: usize, out: &mut [f32]) {
-        self.turn::<R>();
-        self.score::<R>();
-        let shares = self.weigh::<R>();
-        self.mix::<R>(shares, asked, width, out);
+    #[inline(always)]
+    fn compute<S: Simd, const R: usize, const VECTORS: usize, const QUERIES: usize>(
+        &mut self,
+        simd: S,
+        asked: usize,
+        width: usize,
+        out: &mut [f32],
+    ) {
+        self.turn::<S, R>(simd);
+        self.score::<S, R>(simd);
+        self.weigh::<S, R>(simd);
+        self.mix::<S, R, VECTORS, QUERIES>(simd, asked, width, out);
     }
 
     /// Queries to lanes.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn turn<const R: usize>(&mut self) {
-        let pairs = self.size / 2;
-        let count = self.words.query_scales.len();
-        for part in 0..R {
-            let queries = &self.words.queries[(self.head * count + self.begin + part * LANES) * pairs..][..LANES * pairs];
-            for at in (0..pairs).step_by(LANES) {
-                let rows = std::array::from_fn(|lane| {
-                    let row = &queries[lane * pairs + at..][..LANES];
-                    // SAFETY: the slice is eight words long.
-                    unsafe { _mm256_loadu_ps(row.as_ptr().cast()) }
-                });
-                for (index, column) in transposed(rows).into_iter().enumerate() {
-                    store(&mut self.words.asking[(at + index) * R * LANES + part * LANES..], _mm256_castps_si256(column));
-                }
+    #[inline(always)]
+    fn turn<S: Simd, const R: usize>(&mut self, simd: S) {
+        let (pairs, lanes) = (self.size / 2, R * S::COUNT);
+        let queries = &self.words.queries[(self.head * self.words.query_scales.len() + self.begin) * pairs..][..lanes * pairs];
+        for row in (0..lanes).step_by(TURNED) {
+            for column in (0..pairs).step_by(TURNED) {
+                simd.turn_eight(&queries[row * pairs + column..], pairs, &mut self.words.asking[column * lanes + row..], lanes);
             }
         }
     }
 
     /// Scores of every key, but for the query's scale.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn score<const R: usize>(&mut self) {
-        let pairs = self.size / 2;
-        let asking = self.words.asking[..pairs * R * LANES].as_ptr();
+    #[inline(always)]
+    fn score<S: Simd, const R: usize>(&mut self, simd: S) {
+        let (pairs, lanes) = (self.size / 2, R * S::COUNT);
+        let asking = &self.words.asking[..pairs * lanes];
         let padded = self.words.key_scales.len();
         let keys = &self.words.keys[self.head * padded * pairs..][..padded * pairs];
         let keys = keys.chunks_exact(KEYS * pairs).zip(self.words.key_scales.chunks_exact(KEYS));
-        for ((keys, scales), scores) in keys.zip(self.words.scores.chunks_exact_mut(KEYS * R * LANES)) {
-            let mut sums = [[_mm256_setzero_si256(); R]; KEYS];
-            let keys = keys.as_ptr();
-            for pair in 0..pairs {
-                // SAFETY: `asking` was sliced to `pairs` times the lanes, `keys` is a chunk of as many pairs a key.
-                unsafe {
-                    let asking: [__m256i; R] = std::array::from_fn(|part| _mm256_loadu_si256(asking.add((pair * R + part) * LANES).cast()));
-                    for (index, sums) in sums.iter_mut().enumerate() {
-                        let key = _mm256_set1_epi32(*keys.add(index * pairs + pair));
-                        for (sum, asking) in sums.iter_mut().zip(asking) {
-                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(asking, key));
-                        }
+        for ((keys, scales), scores) in keys.zip(self.words.scores.chunks_exact_mut(KEYS * lanes)) {
+            let keys: [&[i32]; KEYS] = std::array::from_fn(|index| &keys[index * pairs..][..pairs]);
+            let mut sums = [[simd.splat_word(0); R]; KEYS];
+            for (pair, asking) in asking.chunks_exact(lanes).enumerate().take(pairs) {
+                let asking: [S::Words; R] = std::array::from_fn(|part| simd.load_words(asking, part * S::COUNT));
+                for (sums, key) in sums.iter_mut().zip(keys) {
+                    let key = simd.splat_word(key[pair]);
+                    for (sum, asking) in sums.iter_mut().zip(asking) {
+                        *sum = simd.add_products(*sum, asking, key);
                     }
                 }
             }
-            for ((sums, &scale), scores) in sums.iter().zip(scales).zip(scores.chunks_exact_mut(R * LANES)) {
-                for (&sum, scores) in sums.iter().zip(scores.chunks_exact_mut(LANES)) {
-                    let score = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), _mm256_set1_ps(scale));
-                    // SAFETY: the chunk is eight values long.
-                    unsafe { _mm256_storeu_ps(scores.as_mut_ptr(), score) };
+            for ((sums, &scale), scores) in sums.iter().zip(scales).zip(scores.chunks_exact_mut(lanes)) {
+                for (part, &sum) in sums.iter().enumerate() {
+                    simd.store(scores, part * S::COUNT, simd.mul(simd.value(sum), simd.splat(scale)));
                 }
             }
         }
     }
 
-    /// Scores to weights, softmax but for the division: what one step of a mixed value is worth, a lane each.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn weigh<const R: usize>(&mut self) -> [__m256; R] {
-        let lanes = R * LANES;
+    /// Scores to weights, softmax but for the division, which is left to what one step of a mixed value is worth.
+    #[inline(always)]
+    fn weigh<S: Simd, const R: usize>(&mut self, simd: S) {
+        let lanes = R * S::COUNT;
         let scores = &self.words.scores[..self.length * lanes];
-        // SAFETY (this and the next closure): the slices are eight values long.
-        let load = |values: &[f32]| unsafe { _mm256_loadu_ps(values[..LANES].as_ptr()) };
-        let unit = _mm256_set1_ps(std::f32::consts::LOG2_E / (self.size as f32).sqrt());
-        let scales: [__m256; R] =
-            std::array::from_fn(|part| _mm256_mul_ps(load(&self.words.query_scales[self.begin + part * LANES..]), unit));
-        let mut highest = [_mm256_set1_ps(f32::NEG_INFINITY); R];
+        let unit = simd.splat(std::f32::consts::LOG2_E / (self.size as f32).sqrt());
+        let scales: [S::Lanes; R] =
+            std::array::from_fn(|part| simd.mul(simd.load(&self.words.query_scales, self.begin + part * S::COUNT), unit));
+        let mut highest = [simd.splat(f32::NEG_INFINITY); R];
         for scores in scores.chunks_exact(lanes) {
-            for (highest, scores) in highest.iter_mut().zip(scores.chunks_exact(LANES)) {
-                *highest = _mm256_max_ps(*highest, load(scores));
+            for (part, highest) in highest.iter_mut().enumerate() {
+                *highest = simd.max(*highest, simd.load(scores, part * S::COUNT));
             }
         }
-        let top = _mm256_set1_ps(self.heaviest.log2());
-        let mut totals = [_mm256_setzero_si256(); R];
+        let top = simd.splat(self.heaviest.log2());
+        let mut totals = [simd.splat_word(0); R];
         for (scores, weights) in scores.chunks(2 * lanes).zip(self.words.weights.chunks_exact_mut(lanes)) {
             for part in 0..R {
-                let weight = |scores: &[f32]| {
-                    let below = _mm256_sub_ps(load(&scores[part * LANES..]), highest[part]);
-                    power_of_two(_mm256_fmadd_ps(below, scales[part], top))
+                let weight = Weight { highest: highest[part], scale: scales[part], top };
+                let first = weight.of(simd, simd.load(scores, part * S::COUNT));
+                let second = match scores.get(lanes..) {
+                    Some(scores) if !scores.is_empty() => weight.of(simd, simd.load(scores, part * S::COUNT)),
+                    _ => simd.splat_word(0),
                 };
-                let first = weight(scores);
-                let second = if scores.len() > lanes { weight(&scores[lanes..]) } else { _mm256_setzero_si256() };
-                totals[part] = _mm256_add_epi32(totals[part], _mm256_add_epi32(first, second));
-                store(&mut weights[part * LANES..], _mm256_or_si256(first, _mm256_slli_epi32::<16>(second)));
+                totals[part] = simd.add_words(totals[part], simd.add_words(first, second));
+                simd.store_words(weights, part * S::COUNT, simd.side_by_side(first, second));
             }
         }
-        if let Some(after) = self.words.weights.get_mut(self.length.div_ceil(2) * lanes..).and_then(|after| after.get_mut(..lanes)) {
-            after.fill(0);
+        for (part, total) in totals.into_iter().enumerate() {
+            let share = simd.div(simd.splat(self.value_scale), simd.value(total));
+            simd.store(&mut self.words.shares, part * S::COUNT, share);
         }
-        totals.map(|total| _mm256_div_ps(_mm256_set1_ps(self.value_scale), _mm256_cvtepi32_ps(total)))
     }
 
     /// Values mixed by their weights, to the rows of the queries.
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn mix<const R: usize>(&mut self, shares: [__m256; R], asked: usize, width: usize, out: &mut [f32]) {
-        // Two at a time; where the last one is of no key, its weights are 0.
-        let pairs = self.length.div_ceil(2).next_multiple_of(2);
-        let weights = self.words.weights[..pairs * R * LANES].as_ptr();
-        let values = self.words.values[self.head * (self.words.values.len() / self.heads)..][..pairs * self.size].as_ptr();
-        for begin in (0..self.size).step_by(DIMENSIONS) {
-            let mut sums = [[_mm256_setzero_si256(); R]; DIMENSIONS];
-            for pair in (0..pairs).step_by(2) {
-                // SAFETY: both were sliced to `pairs` rows, an even number, and `begin` is a tile of the `size` values in a row.
-                unsafe {
-                    for pair in [pair, pair + 1] {
-                        let values = values.add(pair * self.size + begin);
-                        let weights: [__m256i; R] =
-                            std::array::from_fn(|part| _mm256_loadu_si256(weights.add((pair * R + part) * LANES).cast()));
-                        for (index, sums) in sums.iter_mut().enumerate() {
-                            let value = _mm256_set1_epi32(*values.add(index));
-                            for (sum, weight) in sums.iter_mut().zip(weights) {
-                                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(weight, value));
-                            }
+    #[inline(always)]
+    fn mix<S: Simd, const R: usize, const VECTORS: usize, const QUERIES: usize>(
+        &mut self,
+        simd: S,
+        asked: usize,
+        width: usize,
+        out: &mut [f32],
+    ) {
+        let (size, lanes) = (self.size, R * S::COUNT);
+        let values = &self.words.values[self.head * (self.words.values.len() / self.heads)..];
+        let (weights, values) = (self.words.weights.chunks_exact(lanes), values.chunks_exact(size));
+        let pairs = self.length.div_ceil(2);
+        for first in (0..asked).step_by(QUERIES) {
+            for begin in (0..size).step_by(VECTORS * S::COUNT) {
+                let mut sums = [[simd.splat_word(0); VECTORS]; QUERIES];
+                for (weights, values) in weights.clone().zip(values.clone()).take(pairs) {
+                    let (weights, values) = (&weights[first..first + QUERIES], &values[begin..begin + VECTORS * S::COUNT]);
+                    let values: [S::Words; VECTORS] = std::array::from_fn(|part| simd.load_words(values, part * S::COUNT));
+                    for (sums, &weight) in sums.iter_mut().zip(weights) {
+                        let weight = simd.splat_word(weight);
+                        for (sum, values) in sums.iter_mut().zip(values) {
+                            *sum = simd.add_products(*sum, values, weight);
                         }
                     }
                 }
-            }
-            for (part, share) in shares.into_iter().enumerate() {
-                let columns = sums.map(|sums| _mm256_mul_ps(_mm256_cvtepi32_ps(sums[part]), share));
-                for (lane, four) in rows_of_four(columns).into_iter().enumerate() {
-                    let query = part * LANES + lane;
-                    if query < asked {
-                        let out = &mut out[query * width + begin..][..DIMENSIONS];
-                        // SAFETY: the slice is four values long.
-                        unsafe { _mm_storeu_ps(out.as_mut_ptr(), four) };
+                // Lanes that nobody asks in are no one's.
+                for (query, sums) in (first..asked).zip(sums) {
+                    let share = simd.splat(self.words.shares[query]);
+                    let out = &mut out[query * width + begin..][..VECTORS * S::COUNT];
+                    for (part, sum) in sums.into_iter().enumerate() {
+                        simd.store(out, part * S::COUNT, simd.mul(simd.value(sum), share));
                     }
                 }
             }
@@ -331,56 +291,27 @@ impl Block<'_> {
     }
 }
 
-/// 2^x to the nearest whole number, for x up to 15.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn power_of_two(x: __m256) -> __m256i {
-    let x = _mm256_max_ps(x, _mm256_set1_ps(-20.0));
-    let power = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
-    let rest = _mm256_sub_ps(x, power);
-    let mut value = _mm256_set1_ps(POWER_OF_TWO[4]);
-    for term in [POWER_OF_TWO[3], POWER_OF_TWO[2], POWER_OF_TWO[1], POWER_OF_TWO[0]] {
-        value = _mm256_fmadd_ps(value, rest, _mm256_set1_ps(term));
+/// How a query's scores become weights.
+#[derive(Clone, Copy)]
+struct Weight<S: Simd> {
+    highest: S::Lanes,
+    scale: S::Lanes,
+    /// The binary logarithm of the largest weight.
+    top: S::Lanes,
+}
+
+impl<S: Simd> Weight<S> {
+    /// 2^x to the nearest whole number; x is at most 15.
+    #[inline(always)]
+    fn of(self, simd: S, score: S::Lanes) -> S::Words {
+        let x = simd.mul_add(simd.sub(score, self.highest), self.scale, self.top);
+        let x = simd.max(x, simd.splat(-20.0));
+        let power = simd.round(x);
+        let rest = simd.sub(x, power);
+        let mut value = simd.splat(POWER_OF_TWO[4]);
+        for term in [POWER_OF_TWO[3], POWER_OF_TWO[2], POWER_OF_TWO[1], POWER_OF_TWO[0]] {
+            value = simd.mul_add(value, rest, simd.splat(term));
+        }
+        simd.whole(simd.scale(value, power))
     }
-    let exponent = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(power));
-    _mm256_cvtps_epi32(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(value), exponent)))
-}
-
-/// Rows to columns.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn transposed(rows: [__m256; LANES]) -> [__m256; LANES] {
-    let [a, b, c, d, e, f, g, h] = rows;
-    let pairs = |x, y| (_mm256_castps_pd(_mm256_unpacklo_ps(x, y)), _mm256_castps_pd(_mm256_unpackhi_ps(x, y)));
-    let fours = |(x_low, x_high), (y_low, y_high)| {
-        [
-            _mm256_unpacklo_pd(x_low, y_low),
-            _mm256_unpackhi_pd(x_low, y_low),
-            _mm256_unpacklo_pd(x_high, y_high),
-            _mm256_unpackhi_pd(x_high, y_high),
-        ]
-        .map(|four| _mm256_castpd_ps(four))
-    };
-    let (upper, lower) = (fours(pairs(a, b), pairs(c, d)), fours(pairs(e, f), pairs(g, h)));
-    std::array::from_fn(|column| {
-        let (upper, lower) = (upper[column % 4], lower[column % 4]);
-        if column < 4 { _mm256_permute2f128_ps::<0x20>(upper, lower) } else { _mm256_permute2f128_ps::<0x31>(upper, lower) }
-    })
-}
-
-/// Four columns of eight lanes to eight rows of four.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn rows_of_four(columns: [__m256; DIMENSIONS]) -> [__m128; LANES] {
-    let [a, b, c, d] = columns;
-    let (ab_low, ab_high) = (_mm256_castps_pd(_mm256_unpacklo_ps(a, b)), _mm256_castps_pd(_mm256_unpackhi_ps(a, b)));
-    let (cd_low, cd_high) = (_mm256_castps_pd(_mm256_unpacklo_ps(c, d)), _mm256_castps_pd(_mm256_unpackhi_ps(c, d)));
-    let rows = [
-        _mm256_unpacklo_pd(ab_low, cd_low),
-        _mm256_unpackhi_pd(ab_low, cd_low),
-        _mm256_unpacklo_pd(ab_high, cd_high),
-        _mm256_unpackhi_pd(ab_high, cd_high),
-    ]
-    .map(|row| _mm256_castpd_ps(row));
-    std::array::from_fn(|lane| if lane < 4 { _mm256_castps256_ps128(rows[lane]) } else { _mm256_extractf128_ps::<1>(rows[lane - 4]) })
 }

@@ -12,9 +12,6 @@ pub const UNIT: usize = 64;
 /// Bytes of a line of the processor's caches. Weights that begin with one are fastest: no register is then read from two.
 pub const CACHE_LINE: usize = 64;
 
-/// A head's keys are padded to a multiple of this: a tile of scores is always whole.
-pub(super) const KEYS: usize = 8;
-
 /// Proof that the processor multiplies bytes fast enough for the int8 network to be worth it: AVX-512 VNNI, or AVX2. Without
 /// either there is no value of this type.
 #[derive(Clone, Copy, Debug)]
@@ -90,8 +87,6 @@ impl Attention<'_> {
 #[derive(Debug, Default)]
 pub struct Scratch {
     #[cfg(target_arch = "x86_64")]
-    floats: Vec<f32>,
-    #[cfg(target_arch = "x86_64")]
     words: attention::Words,
 }
 
@@ -119,7 +114,7 @@ macro_rules! compiled {
 
             #[target_feature(enable = $features)]
             pub(super) fn attention(simd: $simd, attention: Attention<'_>, scratch: &mut Scratch, out: &mut [f32]) {
-                $attention(simd, attention, scratch, out);
+                $attention(simd, attention, &mut scratch.words, out);
             }
 
             #[target_feature(enable = $features)]
@@ -130,28 +125,11 @@ macro_rules! compiled {
     };
 }
 
+// The registers of values and the queries of a tile of attention: 16 sums of 32 registers, 8 of 16.
 #[cfg(target_arch = "x86_64")]
-compiled!(with_avx512, Avx512, avx512::linear, in_floats, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
+compiled!(with_avx512, Avx512, avx512::linear, attention::attention::<_, 2, 8>, "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 #[cfg(target_arch = "x86_64")]
-compiled!(with_avx2, Avx2, avx2::linear, in_words, "avx2,fma");
-
-/// With FMA of sixteen lanes, floats are fast enough.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn in_floats(simd: Avx512, attention: Attention<'_>, scratch: &mut Scratch, out: &mut [f32]) {
-    let (length, size) = (attention.length(), attention.width / attention.heads);
-    // At most two registers of sixteen lanes.
-    scratch.floats.resize(length.next_multiple_of(KEYS) * (size + 32) + (length + 32) * size, 0.0);
-    float::attention(simd, attention, &mut scratch.floats, out);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn in_words(simd: Avx2, attention: Attention<'_>, scratch: &mut Scratch, out: &mut [f32]) {
-    attention::attention(simd, attention, &mut scratch.words, out);
-}
+compiled!(with_avx2, Avx2, avx2::linear, attention::attention::<_, 4, 2>, "avx2,fma");
 
 macro_rules! call {
     ($self:ident, $name:ident($($argument:expr),*)) => {

@@ -6,6 +6,8 @@ use std::arch::x86_64::*;
 /// Lanes of f32 and what the network does with them.
 pub(super) trait Simd: Copy {
     type Lanes: Copy;
+    /// As many whole numbers of 32 bits, or twice as many of 16.
+    type Words: Copy;
     const COUNT: usize;
     /// The largest byte that a quantized activation takes; see [`super::avx2`] for why it may be less than 255.
     const LARGEST_BYTE: f32;
@@ -23,13 +25,34 @@ pub(super) trait Simd: Copy {
     fn min(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     fn max(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     fn round(self, a: Self::Lanes) -> Self::Lanes;
-    /// 2^a for whole a of -126 to 127.
-    fn power_of_two(self, a: Self::Lanes) -> Self::Lanes;
+    /// `a × 2^power`, both whole power and result of at least 2^-126 and less than 2^127.
+    fn scale(self, a: Self::Lanes, power: Self::Lanes) -> Self::Lanes;
     fn sum(self, a: Self::Lanes) -> f32;
     fn lowest(self, a: Self::Lanes) -> f32;
     fn highest(self, a: Self::Lanes) -> f32;
     /// To the nearest whole number, those outside of 0 to 255 to the nearer end; `bytes[at..at + COUNT]`.
     fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: Self::Lanes);
+    fn splat_word(self, word: i32) -> Self::Words;
+    /// `words[at..at + COUNT]`.
+    fn load_words(self, words: &[i32], at: usize) -> Self::Words;
+    fn store_words(self, words: &mut [i32], at: usize, lanes: Self::Words);
+    fn add_words(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    /// To `sum` the product of the lower 16 bits, and that of the upper.
+    fn add_products(self, sum: Self::Words, a: Self::Words, b: Self::Words) -> Self::Words;
+    /// Whole numbers that fit 16 bits into the lower and the upper half of each word.
+    fn side_by_side(self, lower: Self::Words, upper: Self::Words) -> Self::Words;
+    fn value(self, words: Self::Words) -> Self::Lanes;
+    /// To the nearest whole number.
+    fn whole(self, lanes: Self::Lanes) -> Self::Words;
+    /// To the nearest whole number of 16 bits, those of `first` before those of `second`.
+    fn in_order(self, first: Self::Lanes, second: Self::Lanes) -> Self::Words;
+
+    /// Eight rows of eight words, `stride` apart, to columns, which are rows `turned_stride` apart.
+    #[inline(always)]
+    fn turn_eight(self, rows: &[i32], stride: usize, turned: &mut [i32], turned_stride: usize) {
+        // SAFETY: whatever implements this trait proves AVX2 or what includes it.
+        unsafe { turn_eight(rows, stride, turned, turned_stride) }
+    }
 }
 
 /// Proof of AVX2 and FMA.
@@ -59,6 +82,13 @@ impl Avx512 {
 
 /// An operation on lanes alone.
 macro_rules! operation {
+    ($name:ident($($argument:ident: $type:ident),+) -> $result:ident = $intrinsic:expr) => {
+        #[inline(always)]
+        fn $name(self, $($argument: Self::$type),+) -> Self::$result {
+            // SAFETY: as below.
+            unsafe { $intrinsic }
+        }
+    };
     ($name:ident($($argument:ident),+) = $intrinsic:expr) => {
         #[inline(always)]
         fn $name(self, $($argument: Self::Lanes),+) -> Self::Lanes {
@@ -77,6 +107,7 @@ macro_rules! operation {
 
 impl Simd for Avx2 {
     type Lanes = __m256;
+    type Words = __m256i;
     const COUNT: usize = 8;
     const LARGEST_BYTE: f32 = 127.0;
 
@@ -109,9 +140,9 @@ impl Simd for Avx2 {
     operation!(max(a, b) = _mm256_max_ps(a, b));
     operation!(round(a) = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a));
     operation!(
-        power_of_two(a) = {
-            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+        scale(a, power) = {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(power));
+            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent))
         }
     );
     operation!(sum(a) -> f32 = {
@@ -140,10 +171,41 @@ impl Simd for Avx2 {
             _mm_storel_epi64(place.as_mut_ptr().cast(), _mm_packus_epi16(words, words));
         }
     }
+
+    #[inline(always)]
+    fn splat_word(self, word: i32) -> __m256i {
+        // SAFETY: the proof, see `operation`.
+        unsafe { _mm256_set1_epi32(word) }
+    }
+
+    #[inline(always)]
+    fn load_words(self, words: &[i32], at: usize) -> __m256i {
+        let lanes = &words[at..at + 8];
+        // SAFETY: the slice is eight words long.
+        unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_words(self, words: &mut [i32], at: usize, lanes: __m256i) {
+        let place = &mut words[at..at + 8];
+        // SAFETY: the slice is eight words long.
+        unsafe { _mm256_storeu_si256(place.as_mut_ptr().cast(), lanes) }
+    }
+
+    operation!(add_words(a: Words, b: Words) -> Words = _mm256_add_epi32(a, b));
+    operation!(add_products(sum: Words, a: Words, b: Words) -> Words = _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)));
+    operation!(side_by_side(lower: Words, upper: Words) -> Words = _mm256_blend_epi16::<0b1010_1010>(lower, _mm256_slli_epi32::<16>(upper)));
+    operation!(value(words: Words) -> Lanes = _mm256_cvtepi32_ps(words));
+    operation!(whole(lanes: Lanes) -> Words = _mm256_cvtps_epi32(lanes));
+    operation!(in_order(first: Lanes, second: Lanes) -> Words = {
+        let halves = _mm256_packs_epi32(_mm256_cvtps_epi32(first), _mm256_cvtps_epi32(second));
+        _mm256_permute4x64_epi64::<0b11_01_10_00>(halves)
+    });
 }
 
 impl Simd for Avx512 {
     type Lanes = __m512;
+    type Words = __m512i;
     const COUNT: usize = 16;
     const LARGEST_BYTE: f32 = 255.0;
 
@@ -175,7 +237,7 @@ impl Simd for Avx512 {
     operation!(min(a, b) = _mm512_min_ps(a, b));
     operation!(max(a, b) = _mm512_max_ps(a, b));
     operation!(round(a) = _mm512_roundscale_ps::<0>(a));
-    operation!(power_of_two(a) = _mm512_scalef_ps(_mm512_set1_ps(1.0), a));
+    operation!(scale(a, power) = _mm512_scalef_ps(a, power));
     operation!(sum(a) -> f32 = _mm512_reduce_add_ps(a));
     operation!(lowest(a) -> f32 = _mm512_reduce_min_ps(a));
     operation!(highest(a) -> f32 = _mm512_reduce_max_ps(a));
@@ -188,5 +250,64 @@ impl Simd for Avx512 {
             let whole = _mm512_max_epi32(_mm512_cvtps_epi32(lanes), _mm512_setzero_si512());
             _mm_storeu_si128(place.as_mut_ptr().cast(), _mm512_cvtusepi32_epi8(whole));
         }
+    }
+
+    #[inline(always)]
+    fn splat_word(self, word: i32) -> __m512i {
+        // SAFETY: the proof, see `operation`.
+        unsafe { _mm512_set1_epi32(word) }
+    }
+
+    #[inline(always)]
+    fn load_words(self, words: &[i32], at: usize) -> __m512i {
+        let lanes = &words[at..at + 16];
+        // SAFETY: the slice is sixteen words long.
+        unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_words(self, words: &mut [i32], at: usize, lanes: __m512i) {
+        let place = &mut words[at..at + 16];
+        // SAFETY: the slice is sixteen words long.
+        unsafe { _mm512_storeu_si512(place.as_mut_ptr().cast(), lanes) }
+    }
+
+    operation!(add_words(a: Words, b: Words) -> Words = _mm512_add_epi32(a, b));
+    operation!(add_products(sum: Words, a: Words, b: Words) -> Words = _mm512_dpwssd_epi32(sum, a, b));
+    operation!(side_by_side(lower: Words, upper: Words) -> Words = _mm512_mask_blend_epi16(0xaaaa_aaaa, lower, _mm512_slli_epi32::<16>(upper)));
+    operation!(value(words: Words) -> Lanes = _mm512_cvtepi32_ps(words));
+    operation!(whole(lanes: Lanes) -> Words = _mm512_cvtps_epi32(lanes));
+    operation!(in_order(first: Lanes, second: Lanes) -> Words = {
+        let (first, second) = (_mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(first)), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(second)));
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
+    });
+}
+
+/// As [`Simd::turn_eight`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn turn_eight(rows: &[i32], stride: usize, turned: &mut [i32], turned_stride: usize) {
+    let [a, b, c, d, e, f, g, h] = std::array::from_fn(|row| {
+        let row = &rows[row * stride..][..8];
+        // SAFETY: the slice is eight words long.
+        unsafe { _mm256_loadu_ps(row.as_ptr().cast()) }
+    });
+    let pairs = |x, y| (_mm256_castps_pd(_mm256_unpacklo_ps(x, y)), _mm256_castps_pd(_mm256_unpackhi_ps(x, y)));
+    let fours = |(x_low, x_high), (y_low, y_high)| {
+        [
+            _mm256_unpacklo_pd(x_low, y_low),
+            _mm256_unpackhi_pd(x_low, y_low),
+            _mm256_unpacklo_pd(x_high, y_high),
+            _mm256_unpackhi_pd(x_high, y_high),
+        ]
+        .map(|four| _mm256_castpd_ps(four))
+    };
+    let (upper, lower) = (fours(pairs(a, b), pairs(c, d)), fours(pairs(e, f), pairs(g, h)));
+    for column in 0..8 {
+        let (upper, lower) = (upper[column % 4], lower[column % 4]);
+        let eight = if column < 4 { _mm256_permute2f128_ps::<0x20>(upper, lower) } else { _mm256_permute2f128_ps::<0x31>(upper, lower) };
+        let place = &mut turned[column * turned_stride..][..8];
+        // SAFETY: the slice is eight words long.
+        unsafe { _mm256_storeu_ps(place.as_mut_ptr().cast(), eight) }
     }
 }
