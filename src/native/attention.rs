@@ -4,6 +4,7 @@
 //! lane. Every query and every key has a scale of its own, the values of a window share one; steps are chosen so that no sum of 32
 //! bits overflows, and are still finer by far than those of the bytes that the result becomes.
 
+use super::float::range;
 use super::kernels::Attention;
 use super::simd::Simd;
 
@@ -108,12 +109,8 @@ impl Words {
 /// The largest absolute value.
 #[inline(always)]
 fn magnitude<S: Simd>(simd: S, row: &[f32]) -> f32 {
-    let (mut low, mut high) = (simd.splat(0.0), simd.splat(0.0));
-    for lanes in row.chunks_exact(S::COUNT) {
-        let values = simd.load(lanes, 0);
-        (low, high) = (simd.min(low, values), simd.max(high, values));
-    }
-    simd.highest(simd.max(high, simd.sub(simd.splat(0.0), low)))
+    let (low, high) = range(simd, row);
+    high.max(-low)
 }
 
 /// A row to 16 bits, of which the largest becomes `largest`: its scale. Each head's part becomes row `at` of its `count`.

@@ -2,24 +2,39 @@
 //! were checked by the caller. Rows never meet: a row's result does not depend on its neighbours, to the bit.
 
 use super::kernels::Columns;
-use super::simd::Simd;
+use super::simd::{ABREAST, Simd};
+
+/// The lowest and the highest value of a row and 0.
+#[inline(always)]
+pub(super) fn range<S: Simd>(simd: S, row: &[f32]) -> (f32, f32) {
+    let mut ranges = [(simd.splat(0.0), simd.splat(0.0)); ABREAST];
+    for values in row.chunks_exact(ABREAST * S::COUNT) {
+        for (part, (low, high)) in ranges.iter_mut().enumerate() {
+            let values = simd.load(values, part * S::COUNT);
+            (*low, *high) = (simd.min(*low, values), simd.max(*high, values));
+        }
+    }
+    let [(mut low, mut high), rest @ ..] = ranges;
+    for (lower, higher) in rest {
+        (low, high) = (simd.min(low, lower), simd.max(high, higher));
+    }
+    (simd.lowest(low), simd.highest(high))
+}
 
 /// A row to bytes over its own range (0 always included): scale and zero.
 #[inline(always)]
 pub(super) fn quantize<S: Simd>(simd: S, row: &[f32], bytes: &mut [u8]) -> (f32, f32) {
-    let (mut low, mut high) = (simd.splat(0.0), simd.splat(0.0));
-    for at in (0..row.len()).step_by(S::COUNT) {
-        let values = simd.load(row, at);
-        low = simd.min(low, values);
-        high = simd.max(high, values);
-    }
-    let (low, high) = (simd.lowest(low), simd.highest(high));
+    let (low, high) = range(simd, row);
     let scale = ((high - low) / S::LARGEST_BYTE).max(f32::MIN_POSITIVE);
     let zero = (-low / scale).round_ties_even();
     let (inverse, shift, largest) = (simd.splat(1.0 / scale), simd.splat(zero), simd.splat(S::LARGEST_BYTE));
-    for at in (0..row.len()).step_by(S::COUNT) {
-        let steps = simd.mul_add(simd.load(row, at), inverse, shift);
-        simd.store_bytes(bytes, at, simd.min(steps, largest));
+    let abreast = ABREAST * S::COUNT;
+    for (values, bytes) in row.chunks_exact(abreast).zip(bytes.chunks_exact_mut(abreast)) {
+        let mut steps = [simd.splat(0.0); ABREAST];
+        for (part, steps) in steps.iter_mut().enumerate() {
+            *steps = simd.min(simd.mul_add(simd.load(values, part * S::COUNT), inverse, shift), largest);
+        }
+        simd.store_bytes(bytes, 0, steps);
     }
     (scale, zero)
 }
@@ -64,26 +79,38 @@ pub(super) fn gelu<S: Simd>(simd: S, x: S::Lanes) -> S::Lanes {
     simd.mul(above, simd.mul_add(inside, value, simd.splat(0.5)))
 }
 
+/// The sum of all lanes.
+#[inline(always)]
+fn total<S: Simd>(simd: S, [a, b, c, d]: [S::Lanes; ABREAST]) -> f32 {
+    simd.sum(simd.add(simd.add(a, b), simd.add(c, d)))
+}
+
 /// `row = norm(row + residual) × gain + bias`.
 #[inline(always)]
 pub(super) fn add_and_norm<S: Simd>(simd: S, row: &mut [f32], residual: &[f32], gain: &[f32], bias: &[f32], epsilon: f32) {
-    let width = row.len() as f32;
-    let mut total = simd.splat(0.0);
-    for at in (0..row.len()).step_by(S::COUNT) {
-        let sum = simd.add(simd.load(row, at), simd.load(residual, at));
-        simd.store(row, at, sum);
-        total = simd.add(total, sum);
+    let (width, abreast) = (row.len() as f32, ABREAST * S::COUNT);
+    let mut totals = [simd.splat(0.0); ABREAST];
+    for (values, residual) in row.chunks_exact_mut(abreast).zip(residual.chunks_exact(abreast)) {
+        for (part, total) in totals.iter_mut().enumerate() {
+            let at = part * S::COUNT;
+            let sum = simd.add(simd.load(values, at), simd.load(residual, at));
+            simd.store(values, at, sum);
+            *total = simd.add(*total, sum);
+        }
     }
-    let mean = simd.splat(simd.sum(total) / width);
-    let mut squares = simd.splat(0.0);
-    for at in (0..row.len()).step_by(S::COUNT) {
-        let distance = simd.sub(simd.load(row, at), mean);
-        squares = simd.mul_add(distance, distance, squares);
+    let mean = simd.splat(total(simd, totals) / width);
+    let mut squares = [simd.splat(0.0); ABREAST];
+    for values in row.chunks_exact(abreast) {
+        for (part, square) in squares.iter_mut().enumerate() {
+            let distance = simd.sub(simd.load(values, part * S::COUNT), mean);
+            *square = simd.mul_add(distance, distance, *square);
+        }
     }
-    let inverse = simd.splat(1.0 / (simd.sum(squares) / width + epsilon).sqrt());
-    for at in (0..row.len()).step_by(S::COUNT) {
-        let unit = simd.mul(simd.sub(simd.load(row, at), mean), inverse);
-        simd.store(row, at, simd.mul_add(unit, simd.load(gain, at), simd.load(bias, at)));
+    let inverse = simd.splat(1.0 / (total(simd, squares) / width + epsilon).sqrt());
+    let ends = gain.chunks_exact(S::COUNT).zip(bias.chunks_exact(S::COUNT));
+    for (values, (gain, bias)) in row.chunks_exact_mut(S::COUNT).zip(ends) {
+        let unit = simd.mul(simd.sub(simd.load(values, 0), mean), inverse);
+        simd.store(values, 0, simd.mul_add(unit, simd.load(gain, 0), simd.load(bias, 0)));
     }
 }
 

@@ -3,6 +3,9 @@
 
 use std::arch::x86_64::*;
 
+/// Registers that are worked on side by side, so that no running result waits for the one before; rows are a multiple of as many.
+pub(super) const ABREAST: usize = 4;
+
 /// Lanes of f32 and what the network does with them.
 pub(super) trait Simd: Copy {
     type Lanes: Copy;
@@ -30,8 +33,8 @@ pub(super) trait Simd: Copy {
     fn sum(self, a: Self::Lanes) -> f32;
     fn lowest(self, a: Self::Lanes) -> f32;
     fn highest(self, a: Self::Lanes) -> f32;
-    /// To the nearest whole number, those outside of 0 to 255 to the nearer end; `bytes[at..at + COUNT]`.
-    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: Self::Lanes);
+    /// To the nearest whole number, those outside of 0 to 255 to the nearer end; `bytes[at..at + ABREAST × COUNT]`.
+    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: [Self::Lanes; ABREAST]);
     fn splat_word(self, word: i32) -> Self::Words;
     /// `words[at..at + COUNT]`.
     fn load_words(self, words: &[i32], at: usize) -> Self::Words;
@@ -162,13 +165,16 @@ impl Simd for Avx2 {
     });
 
     #[inline(always)]
-    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: __m256) {
-        let place = &mut bytes[at..at + 8];
-        // SAFETY: the slice is eight bytes long, and eight are stored.
+    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: [__m256; ABREAST]) {
+        let place = &mut bytes[at..at + 32];
+        // SAFETY: the slice is 32 bytes long.
         unsafe {
-            let whole = _mm256_cvtps_epi32(lanes);
-            let words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256::<1>(whole));
-            _mm_storel_epi64(place.as_mut_ptr().cast(), _mm_packus_epi16(words, words));
+            let [a, b, c, d] = lanes;
+            let halves = |a, b| _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
+            let fours = _mm256_packus_epi16(halves(a, b), halves(c, d));
+            // Packing goes by halves of a register: fours of each lane after those of the other.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            _mm256_storeu_si256(place.as_mut_ptr().cast(), _mm256_permutevar8x32_epi32(fours, order));
         }
     }
 
@@ -243,12 +249,16 @@ impl Simd for Avx512 {
     operation!(highest(a) -> f32 = _mm512_reduce_max_ps(a));
 
     #[inline(always)]
-    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: __m512) {
-        let place = &mut bytes[at..at + 16];
-        // SAFETY: the slice is sixteen bytes long, and sixteen are stored.
+    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: [__m512; ABREAST]) {
+        let place = &mut bytes[at..at + 64];
+        // SAFETY: the slice is 64 bytes long.
         unsafe {
-            let whole = _mm512_max_epi32(_mm512_cvtps_epi32(lanes), _mm512_setzero_si512());
-            _mm_storeu_si128(place.as_mut_ptr().cast(), _mm512_cvtusepi32_epi8(whole));
+            let [a, b, c, d] = lanes;
+            let halves = |a, b| _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+            let fours = _mm512_packus_epi16(halves(a, b), halves(c, d));
+            // Packing goes by quarters of a register.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            _mm512_storeu_si512(place.as_mut_ptr().cast(), _mm512_permutexvar_epi32(order, fours));
         }
     }
 
