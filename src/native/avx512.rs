@@ -10,6 +10,7 @@ use super::simd::{Avx512, Simd};
 
 pub(super) const PACKING: Packing = Packing { panel: 64, chain: 1, largest_lane_sum: None };
 
+/// Rows a tile.
 const ROWS: usize = 6;
 
 /// Registers of sums a row.
@@ -33,47 +34,47 @@ fn panels(simd: Avx512, rows: Rows<'_>, columns: Columns<'_>, activate: impl Fn(
     for (index, weights) in columns.packed.chunks_exact(size).enumerate() {
         let column = index * PACKING.panel;
         let worth = std::array::from_fn(|part| Worth::of(simd, columns, column + part * Avx512::COUNT));
-        let panel = Panel { weights, worth, column };
-        let next = columns.packed[(index + 1) * size..].as_ptr();
+        let panel = Panel { simd, rows, weights, next: weights.as_ptr().wrapping_add(size), worth, column, width };
         for row in (0..count).step_by(ROWS) {
-            let out = &mut out[row * width..];
-            let ahead = next.wrapping_add((row / ROWS).min(3) * (size / 4));
             match count - row {
-                1 => panel.tile::<1>(simd, rows, row, width, activate, ahead, out),
-                2 => panel.tile::<2>(simd, rows, row, width, activate, ahead, out),
-                3 => panel.tile::<3>(simd, rows, row, width, activate, ahead, out),
-                4 => panel.tile::<4>(simd, rows, row, width, activate, ahead, out),
-                5 => panel.tile::<5>(simd, rows, row, width, activate, ahead, out),
-                _ => panel.tile::<ROWS>(simd, rows, row, width, activate, ahead, out),
+                1 => panel.tile::<1>(row, activate, out),
+                2 => panel.tile::<2>(row, activate, out),
+                3 => panel.tile::<3>(row, activate, out),
+                4 => panel.tile::<4>(row, activate, out),
+                5 => panel.tile::<5>(row, activate, out),
+                _ => panel.tile::<ROWS>(row, activate, out),
             }
         }
     }
 }
 
+/// Columns that lie together, and what they are multiplied by.
 struct Panel<'a> {
+    simd: Avx512,
+    rows: Rows<'a>,
     weights: &'a [i8],
+    /// The next panel's weights, only ever prefetched: after the last one there are none.
+    next: *const i8,
     worth: [Worth<Avx512>; PARTS],
+    /// The first of the columns, of `width`.
     column: usize,
+    width: usize,
 }
 
 impl Panel<'_> {
+    /// `R` rows of `out` from `row` on.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn tile<const R: usize>(
-        &self,
-        simd: Avx512,
-        rows: Rows<'_>,
-        row: usize,
-        width: usize,
-        activate: impl Fn(__m512) -> __m512,
-        ahead: *const i8,
-        out: &mut [f32],
-    ) {
+    fn tile<const R: usize>(&self, row: usize, activate: impl Fn(__m512) -> __m512, out: &mut [f32]) {
+        let Self { simd, rows, width, .. } = *self;
         let bytes = &rows.bytes[row * rows.inner..(row + R) * rows.inner];
+        // A tile has a line to bring for each group of four bytes, so four tiles bring the whole of the next panel from the
+        // third-level cache; without, its first tile would wait for it.
+        let ahead = self.next.wrapping_add((row / ROWS).min(3) * (self.weights.len() / 4));
         let sums = products::<R>(bytes, self.weights, rows.inner, ahead);
         let (scales, zeros) = (&rows.scales[row..row + R], &rows.zeros[row..row + R]);
         for (index, sums) in sums.into_iter().enumerate() {
-            let out = &mut out[index * width + self.column..][..PACKING.panel];
+            let out = &mut out[(row + index) * width + self.column..][..PACKING.panel];
             for (part, sum) in sums.into_iter().enumerate() {
                 let value = self.worth[part].value(simd, _mm512_cvtepi32_ps(sum), scales[index], zeros[index]);
                 simd.store(out, part * Avx512::COUNT, activate(value));
@@ -82,7 +83,8 @@ impl Panel<'_> {
     }
 }
 
-/// For each row of `inner` bytes the sums of its bytes times the weights of a panel's columns.
+/// For each row of `inner` bytes the sums of its bytes times the weights of a panel's columns; on the way as many lines of the caches
+/// as there are groups of four bytes are brought from `ahead` on.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn products<const R: usize>(bytes: &[u8], weights: &[i8], inner: usize, ahead: *const i8) -> [[__m512i; PARTS]; R] {
