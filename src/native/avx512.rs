@@ -91,7 +91,8 @@ fn products<const R: usize>(bytes: &[u8], weights: &[i8], inner: usize, ahead: *
     let (bytes, weights) = (bytes[..R * inner].as_ptr(), weights[..PACKING.panel * inner].as_ptr());
     let mut sums = [[_mm512_setzero_si512(); PARTS]; R];
     for link in 0..inner / 4 {
-        // SAFETY: `link` counts groups of four bytes within the rows and the panel sliced above.
+        // SAFETY: `link` counts groups of four bytes within the rows and the panel sliced above; what is
+        // prefetched may be no one's memory.
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(link * CACHE_LINE));
             let at = weights.add(link * PACKING.panel * 4);

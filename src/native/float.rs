@@ -34,7 +34,7 @@ pub(super) fn quantize<S: Simd>(simd: S, row: &[f32], bytes: &mut [u8]) -> (f32,
         for (part, steps) in steps.iter_mut().enumerate() {
             *steps = simd.min(simd.mul_add(simd.load(values, part * S::COUNT), inverse, shift), largest);
         }
-        simd.store_bytes(bytes, 0, steps);
+        simd.store_bytes(bytes, steps);
     }
     (scale, zero)
 }

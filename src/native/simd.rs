@@ -28,13 +28,13 @@ pub(super) trait Simd: Copy {
     fn min(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     fn max(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     fn round(self, a: Self::Lanes) -> Self::Lanes;
-    /// `a × 2^power`, both whole power and result of at least 2^-126 and less than 2^127.
+    /// `a × 2^power` for whole powers; `a` and the result are normal numbers.
     fn scale(self, a: Self::Lanes, power: Self::Lanes) -> Self::Lanes;
     fn sum(self, a: Self::Lanes) -> f32;
     fn lowest(self, a: Self::Lanes) -> f32;
     fn highest(self, a: Self::Lanes) -> f32;
-    /// To the nearest whole number, those outside of 0 to 255 to the nearer end; `bytes[at..at + ABREAST × COUNT]`.
-    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: [Self::Lanes; ABREAST]);
+    /// To the nearest whole number, those outside of 0 to 255 to the nearer end; `ABREAST × COUNT` bytes.
+    fn store_bytes(self, bytes: &mut [u8], lanes: [Self::Lanes; ABREAST]);
     fn splat_word(self, word: i32) -> Self::Words;
     /// `words[at..at + COUNT]`.
     fn load_words(self, words: &[i32], at: usize) -> Self::Words;
@@ -108,31 +108,39 @@ macro_rules! operation {
     };
 }
 
+/// Registers from and to memory.
+macro_rules! in_memory {
+    ($item:ty, $register:ty, $count:literal, $splat:ident = $set:path, $load:ident = $read:path, $store:ident = $write:path) => {
+        #[inline(always)]
+        fn $splat(self, value: $item) -> $register {
+            // SAFETY: the proof, see `operation`.
+            unsafe { $set(value) }
+        }
+
+        #[inline(always)]
+        fn $load(self, values: &[$item], at: usize) -> $register {
+            let lanes = &values[at..at + $count];
+            // SAFETY: the slice is as long as the register.
+            unsafe { $read(lanes.as_ptr().cast()) }
+        }
+
+        #[inline(always)]
+        fn $store(self, values: &mut [$item], at: usize, lanes: $register) {
+            let place = &mut values[at..at + $count];
+            // SAFETY: the slice is as long as the register.
+            unsafe { $write(place.as_mut_ptr().cast(), lanes) }
+        }
+    };
+}
+
 impl Simd for Avx2 {
     type Lanes = __m256;
     type Words = __m256i;
     const COUNT: usize = 8;
     const LARGEST_BYTE: f32 = 127.0;
 
-    #[inline(always)]
-    fn splat(self, value: f32) -> __m256 {
-        // SAFETY: the proof, see `operation`.
-        unsafe { _mm256_set1_ps(value) }
-    }
-
-    #[inline(always)]
-    fn load(self, values: &[f32], at: usize) -> __m256 {
-        let lanes = &values[at..at + 8];
-        // SAFETY: the slice is eight values long.
-        unsafe { _mm256_loadu_ps(lanes.as_ptr()) }
-    }
-
-    #[inline(always)]
-    fn store(self, values: &mut [f32], at: usize, lanes: __m256) {
-        let place = &mut values[at..at + 8];
-        // SAFETY: the slice is eight values long.
-        unsafe { _mm256_storeu_ps(place.as_mut_ptr(), lanes) }
-    }
+    in_memory!(f32, __m256, 8, splat = _mm256_set1_ps, load = _mm256_loadu_ps, store = _mm256_storeu_ps);
+    in_memory!(i32, __m256i, 8, splat_word = _mm256_set1_epi32, load_words = _mm256_loadu_si256, store_words = _mm256_storeu_si256);
 
     operation!(add(a, b) = _mm256_add_ps(a, b));
     operation!(sub(a, b) = _mm256_sub_ps(a, b));
@@ -165,8 +173,8 @@ impl Simd for Avx2 {
     });
 
     #[inline(always)]
-    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: [__m256; ABREAST]) {
-        let place = &mut bytes[at..at + 32];
+    fn store_bytes(self, bytes: &mut [u8], lanes: [__m256; ABREAST]) {
+        let place = &mut bytes[..32];
         // SAFETY: the slice is 32 bytes long.
         unsafe {
             let [a, b, c, d] = lanes;
@@ -176,26 +184,6 @@ impl Simd for Avx2 {
             let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
             _mm256_storeu_si256(place.as_mut_ptr().cast(), _mm256_permutevar8x32_epi32(fours, order));
         }
-    }
-
-    #[inline(always)]
-    fn splat_word(self, word: i32) -> __m256i {
-        // SAFETY: the proof, see `operation`.
-        unsafe { _mm256_set1_epi32(word) }
-    }
-
-    #[inline(always)]
-    fn load_words(self, words: &[i32], at: usize) -> __m256i {
-        let lanes = &words[at..at + 8];
-        // SAFETY: the slice is eight words long.
-        unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
-    }
-
-    #[inline(always)]
-    fn store_words(self, words: &mut [i32], at: usize, lanes: __m256i) {
-        let place = &mut words[at..at + 8];
-        // SAFETY: the slice is eight words long.
-        unsafe { _mm256_storeu_si256(place.as_mut_ptr().cast(), lanes) }
     }
 
     operation!(add_words(a: Words, b: Words) -> Words = _mm256_add_epi32(a, b));
@@ -215,25 +203,8 @@ impl Simd for Avx512 {
     const COUNT: usize = 16;
     const LARGEST_BYTE: f32 = 255.0;
 
-    #[inline(always)]
-    fn splat(self, value: f32) -> __m512 {
-        // SAFETY: the proof, see `operation`.
-        unsafe { _mm512_set1_ps(value) }
-    }
-
-    #[inline(always)]
-    fn load(self, values: &[f32], at: usize) -> __m512 {
-        let lanes = &values[at..at + 16];
-        // SAFETY: the slice is sixteen values long.
-        unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
-    }
-
-    #[inline(always)]
-    fn store(self, values: &mut [f32], at: usize, lanes: __m512) {
-        let place = &mut values[at..at + 16];
-        // SAFETY: the slice is sixteen values long.
-        unsafe { _mm512_storeu_ps(place.as_mut_ptr(), lanes) }
-    }
+    in_memory!(f32, __m512, 16, splat = _mm512_set1_ps, load = _mm512_loadu_ps, store = _mm512_storeu_ps);
+    in_memory!(i32, __m512i, 16, splat_word = _mm512_set1_epi32, load_words = _mm512_loadu_si512, store_words = _mm512_storeu_si512);
 
     operation!(add(a, b) = _mm512_add_ps(a, b));
     operation!(sub(a, b) = _mm512_sub_ps(a, b));
@@ -249,8 +220,8 @@ impl Simd for Avx512 {
     operation!(highest(a) -> f32 = _mm512_reduce_max_ps(a));
 
     #[inline(always)]
-    fn store_bytes(self, bytes: &mut [u8], at: usize, lanes: [__m512; ABREAST]) {
-        let place = &mut bytes[at..at + 64];
+    fn store_bytes(self, bytes: &mut [u8], lanes: [__m512; ABREAST]) {
+        let place = &mut bytes[..64];
         // SAFETY: the slice is 64 bytes long.
         unsafe {
             let [a, b, c, d] = lanes;
@@ -260,26 +231,6 @@ impl Simd for Avx512 {
             let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             _mm512_storeu_si512(place.as_mut_ptr().cast(), _mm512_permutexvar_epi32(order, fours));
         }
-    }
-
-    #[inline(always)]
-    fn splat_word(self, word: i32) -> __m512i {
-        // SAFETY: the proof, see `operation`.
-        unsafe { _mm512_set1_epi32(word) }
-    }
-
-    #[inline(always)]
-    fn load_words(self, words: &[i32], at: usize) -> __m512i {
-        let lanes = &words[at..at + 16];
-        // SAFETY: the slice is sixteen words long.
-        unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) }
-    }
-
-    #[inline(always)]
-    fn store_words(self, words: &mut [i32], at: usize, lanes: __m512i) {
-        let place = &mut words[at..at + 16];
-        // SAFETY: the slice is sixteen words long.
-        unsafe { _mm512_storeu_si512(place.as_mut_ptr().cast(), lanes) }
     }
 
     operation!(add_words(a: Words, b: Words) -> Words = _mm512_add_epi32(a, b));
