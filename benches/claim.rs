@@ -7,11 +7,10 @@ mod plan;
 mod queue;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use nerd::domain::{AnnotatedArticle, ArticleId, Batch};
 use nerd::store::postgres::PostgresStore;
-use nerd::store::postgres::statements::PLANNER;
 use nerd::store::{ArticleStore, ClaimRequest};
 use queue::{Host, Sample, Size, annotated, asked_for, connect, number, say};
 use serde_json::{Value, json};
@@ -24,20 +23,8 @@ const SOURCE: &str = "source-0";
 const RELEASED: usize = 10;
 /// The phase before the indexes are in memory.
 const COLD: &str = "cold";
-/// No claim, but what each claim contains.
-const LOOK_UPS_ALONE: &str = "the look-ups alone";
 /// The claim's promise at the 99th percentile, milliseconds.
 const PROMISED: f64 = 25.0;
-/// What no claim can do without: a job's article, its link and whether it has entities, each by a key that is random. Nothing is
-/// locked, leased or sent.
-const LOOK_UPS: &str = "
-SELECT count(a.text), count(l.source), count(*) FILTER (WHERE a.free)
-FROM (SELECT article_id FROM nerd.jobs WHERE quarantined_at IS NULL AND NOT suspect AND run_at >= $1 ORDER BY run_at, article_id LIMIT $2) AS j
-    CROSS JOIN LATERAL (
-        SELECT a.text, a.candidate_link_id, NOT EXISTS (SELECT 1 FROM article_entities e WHERE e.article_id = a.id OFFSET 0) AS free
-        FROM articles a WHERE a.id = j.article_id OFFSET 0
-    ) AS a
-    CROSS JOIN LATERAL (SELECT l.source FROM candidate_links l WHERE l.id = a.candidate_link_id OFFSET 0) AS l";
 
 struct Bench {
     host: Host,
@@ -60,7 +47,7 @@ async fn main() -> ExitCode {
     // After a start of the server, where nothing is promised, and as it is from then on.
     let mut phases = vec![bench.phase(COLD, None).await];
     bench.host.warm().await;
-    phases.extend([bench.look_ups().await, bench.phase("steady", None).await, bench.phase("one source", Some(SOURCE)).await]);
+    phases.extend([bench.phase("steady", None).await, bench.phase("one source", Some(SOURCE)).await]);
     // The worst that a queue in a table knows: a transaction that keeps every dead row from being cleared.
     let holder = connect(&bench.host.url).await;
     holder.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await.unwrap();
@@ -107,32 +94,6 @@ impl Bench {
             articles as f64 / durations.len() as f64,
         );
         json!({ "phase": name, "warm": name != COLD, "claim": sample.json(), "first_third": first.json(), "last_third": last.json(), "articles": articles, "dead_rows": dead })
-    }
-
-    /// The part of a claim that is no choice of ours, over jobs from all along the queue. Between two of them a claim comes and is
-    /// settled, as between two claims: what a processor remembers is forgotten likewise.
-    async fn look_ups(&self) -> Value {
-        let (client, store) = (connect(&self.host.url).await, self.host.store());
-        for (name, value) in PLANNER {
-            client.batch_execute(&format!("SET {name} = {value}")).await.unwrap();
-        }
-        let begins = "SELECT percentile_disc(array(SELECT n / ($1 + 1)::float8 FROM generate_series(1, $1) AS n))
-            WITHIN GROUP (ORDER BY run_at) FROM nerd.jobs";
-        let begins: Vec<SystemTime> = client.query_one(begins, &[&i32::try_from(self.claims).unwrap()]).await.unwrap().get(0);
-        let statement = client.prepare(LOOK_UPS).await.unwrap();
-        let request = ClaimRequest { limit: self.limit, lease: Duration::from_secs(60), source: None, suspects: true };
-        let mut durations = Vec::new();
-        for (round, begin) in begins.iter().enumerate() {
-            let started = Instant::now();
-            let row = client.query_one(&statement, &[begin, &i64::from(self.limit)]).await.unwrap();
-            durations.push(started.elapsed());
-            assert!(row.get::<_, i64>(2) > 0, "some article waits");
-            let batch = store.claim(&request).await.unwrap();
-            self.settle(&store, &batch, round).await;
-        }
-        let sample = Sample::new(&durations);
-        println!("{LOOK_UPS_ALONE:<26} {sample}");
-        json!({ "phase": LOOK_UPS_ALONE, "warm": false, "claim": sample.json() })
     }
 
     /// Gives the batch back or completes it; then as many jobs are added as were closed.

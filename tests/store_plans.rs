@@ -50,8 +50,8 @@ async fn filled(articles: u64, pending: u64, statistics: Statistics) -> Database
         client.batch_execute("ANALYZE").await.unwrap();
     }
     add(HANDFUL + 1, articles).await;
-    let sql = "INSERT INTO nerd.jobs (article_id, source, run_at)
-        SELECT a.id, l.source, a.extracted_at AT TIME ZONE 'UTC' FROM articles a JOIN candidate_links l ON l.id = a.candidate_link_id
+    let sql = "INSERT INTO nerd.jobs (article_id, source, run_at, article_place, link_place)
+        SELECT a.id, l.source, a.extracted_at AT TIME ZONE 'UTC', a.ctid, l.ctid FROM articles a JOIN candidate_links l ON l.id = a.candidate_link_id
         WHERE NOT EXISTS (SELECT 1 FROM article_entities e WHERE e.article_id = a.id) ORDER BY a.extracted_at";
     client.execute(sql, &[]).await.unwrap();
     if let Statistics::Good = statistics {
@@ -154,6 +154,11 @@ async fn costs_do_not_grow(statistics: Statistics) {
                 assert_eq!(pauses["Node Type"], "Index Only Scan", "{name}, statistics {statistics:?}: {explained:#}");
                 let entities = nodes(explained).into_iter().find(|node| node["Alias"] == "e").unwrap();
                 assert_eq!(entities["Node Type"], "Index Only Scan", "{name}, statistics {statistics:?}: {explained:#}");
+                // Where articles and links lie the queue knows: their indexes are not looked into.
+                for key in ["articles_pkey", "candidate_links_pkey"] {
+                    let by_key = nodes(explained).into_iter().find(|node| node["Index Name"] == key).unwrap();
+                    assert_eq!(by_key["Actual Loops"], 0, "{name}, {key}, statistics {statistics:?}: {explained:#}");
+                }
             }
         }
         let touched = (pages_read(short), pages_read(long));

@@ -132,8 +132,8 @@ impl Host {
         migrate(&self.options(), false, false).await.unwrap();
         self.client
             .batch_execute(
-                "INSERT INTO nerd.jobs (article_id, source, run_at)
-                 SELECT a.id, l.source, a.extracted_at AT TIME ZONE 'UTC'
+                "INSERT INTO nerd.jobs (article_id, source, run_at, article_place, link_place)
+                 SELECT a.id, l.source, a.extracted_at AT TIME ZONE 'UTC', a.ctid, l.ctid
                  FROM articles a JOIN candidate_links l ON l.id = a.candidate_link_id
                  WHERE NOT EXISTS (SELECT 1 FROM article_entities e WHERE e.article_id = a.id) ORDER BY a.extracted_at;
                  CHECKPOINT",

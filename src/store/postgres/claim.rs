@@ -22,8 +22,9 @@ const MOST_TEXT_BYTES: i64 = 4 << 20;
 ///
 /// The plan must be the same with good, stale and no statistics, on an empty queue and on a long one. So its shape leaves the
 /// planner no choice: the constant limit tells it that a claim is small (of `$4` it knows nothing and supposes a tenth of the
-/// queue), each job looks up its article by key (`OFFSET 0` keeps the look-up from becoming a join of whole tables), and what is
-/// written is found by its place. A job that somebody changed between this statement's beginning and its lock is not found there;
+/// queue), each job looks up its article and that one's link where they lay when it was enqueued, and where another row or none is
+/// found there, by key (`LIMIT 1` ends the search with the first found and, as `OFFSET 0`, keeps the look-up from becoming a join of
+/// whole tables); and what is written is found by its place. A job that somebody changed between this statement's beginning and its lock is not found there;
 /// so what was leased is what the update says, and the other waits for the next claim. Only the texts of the leased are sent.
 ///
 /// While something is paused nothing is taken, and the one row that always comes says so.
@@ -34,12 +35,12 @@ const CLAIM: &str = "
 WITH door AS MATERIALIZED (
     SELECT NOT EXISTS (SELECT 1 FROM nerd.pauses WHERE {pauses}) AS open
 ), suspect AS MATERIALIZED (
-    SELECT ctid AS place, article_id, run_at, attempts, crashes FROM nerd.jobs
+    SELECT ctid AS place, {job} FROM nerd.jobs
     WHERE (SELECT open FROM door) AND $9::bool AND state = 'pending' AND quarantined_at IS NULL AND suspect AND {due}
     ORDER BY {order} LIMIT 1 FOR UPDATE SKIP LOCKED
 ), ordinary AS MATERIALIZED (
     SELECT * FROM (
-        SELECT ctid AS place, article_id, run_at, attempts, crashes FROM nerd.jobs
+        SELECT ctid AS place, {job} FROM nerd.jobs
         WHERE (SELECT open FROM door) AND state = 'pending' AND quarantined_at IS NULL AND NOT suspect AND {due} AND {behind}
         ORDER BY {order} LIMIT 1000 FOR UPDATE SKIP LOCKED
     ) AS due WHERE NOT EXISTS (SELECT 1 FROM suspect) LIMIT $4
@@ -48,9 +49,13 @@ WITH door AS MATERIALIZED (
         sum(octet_length(a.text)) OVER (ORDER BY p.run_at, p.article_id ROWS UNBOUNDED PRECEDING) - octet_length(a.text) AS bytes_before
     FROM (SELECT * FROM suspect UNION ALL SELECT * FROM ordinary) AS p LEFT JOIN LATERAL (
         SELECT a.text, a.text_hash, l.source, l.source_id, l.dataset_id, {claimable} AS claimable
-        FROM {articles} a CROSS JOIN LATERAL (
-            SELECT l.source, l.source_id, l.dataset_id FROM {links} l WHERE l.id = a.candidate_link_id OFFSET 0
-        ) AS l WHERE a.id = p.article_id OFFSET 0
+        FROM (
+            SELECT {article} FROM {articles} a WHERE a.ctid = p.article_place AND a.id = p.article_id
+            UNION ALL SELECT {article} FROM {articles} a WHERE a.id = p.article_id LIMIT 1
+        ) AS a CROSS JOIN LATERAL (
+            SELECT {link} FROM {links} l WHERE l.ctid = p.link_place AND l.id = a.candidate_link_id
+            UNION ALL SELECT {link} FROM {links} l WHERE l.id = a.candidate_link_id LIMIT 1
+        ) AS l OFFSET 0
     ) AS a ON true
 ), dropped AS (
     DELETE FROM nerd.jobs WHERE ctid = ANY (ARRAY(SELECT place FROM checked WHERE claimable IS NOT TRUE))
@@ -69,6 +74,13 @@ SELECT article_id, CASE WHEN leased THEN text END AS text, text_hash, source, so
     (SELECT set_config('synchronous_commit', 'off', true)) AS relaxed, door.open
 FROM door LEFT JOIN (SELECT *, article_id IN (SELECT article_id FROM leased) AS leased FROM checked OFFSET 0) AS seen ON true
 ORDER BY seen.run_at, seen.article_id";
+
+/// What a claim reads of a job, of its article and of that one's link.
+const COLUMNS: [(&str, &str); 3] = [
+    ("{job}", "article_id, run_at, attempts, crashes, article_place, link_place"),
+    ("{article}", "a.id, a.content, a.text, a.text_hash, a.status, a.candidate_link_id"),
+    ("{link}", "l.source, l.source_id, l.dataset_id"),
+];
 
 /// Due, behind the front, in order: of all sources, and of the source `$10`. That one is fenced in by rows from both sides and named
 /// in the order, so that only an index by source serves: of `source = $10` a planner without statistics thinks that it may as well
@@ -89,7 +101,7 @@ const ONE: [(&str, &str); 4] = [
 /// The statement, but for the host's names: of all sources, or of one.
 pub(super) fn claim(of_one_source: bool) -> String {
     let parts = if of_one_source { ONE } else { ALL };
-    parts.iter().fold(CLAIM.to_owned(), |sql, (name, part)| sql.replace(name, part))
+    parts.iter().chain(&COLUMNS).fold(CLAIM.to_owned(), |sql, (name, part)| sql.replace(name, part))
 }
 
 /// The next source with articles in the queue, by name; one step into an index by source.

@@ -19,7 +19,7 @@ WITH position AS MATERIALIZED (
     SELECT position_time, position_id FROM nerd.discovery WHERE walk = 'incremental' FOR UPDATE SKIP LOCKED
 ), page AS MATERIALIZED (
     SELECT a.* FROM position p CROSS JOIN LATERAL (
-        SELECT a.id, a.extracted_at, a.candidate_link_id, {claimable} AS claimable FROM {articles} a
+        SELECT a.id, a.ctid AS place, a.extracted_at, a.candidate_link_id, {claimable} AS claimable FROM {articles} a
         WHERE a.extracted_at >= p.position_time AND (a.extracted_at, a.id) > (p.position_time, p.position_id)
         ORDER BY a.extracted_at, a.id LIMIT $1
     ) AS a
@@ -47,7 +47,7 @@ WITH position AS MATERIALIZED (
         AND (position_id <> '' OR finished_at <= now() - $2 * interval '1 millisecond') FOR UPDATE SKIP LOCKED
 ), page AS MATERIALIZED (
     SELECT a.* FROM position p CROSS JOIN LATERAL (
-        SELECT a.id, a.extracted_at, a.candidate_link_id, {claimable} AS claimable FROM {articles} a
+        SELECT a.id, a.ctid AS place, a.extracted_at, a.candidate_link_id, {claimable} AS claimable FROM {articles} a
         WHERE a.id > p.position_id ORDER BY a.id LIMIT $1
     ) AS a
 ), enqueued AS ({enqueue}
@@ -63,9 +63,9 @@ SELECT pace.seen, (SELECT count(*) FROM enqueued) AS found FROM position CROSS J
 
 /// What both walks do with a page.
 const ENQUEUE: &str = "
-    INSERT INTO nerd.jobs (article_id, source, run_at)
-    SELECT p.id, l.source, LEAST(now(), p.extracted_at AT TIME ZONE 'UTC')
-    FROM page p CROSS JOIN LATERAL (SELECT l.source FROM {links} l WHERE l.id = p.candidate_link_id OFFSET 0) AS l
+    INSERT INTO nerd.jobs (article_id, source, run_at, article_place, link_place)
+    SELECT p.id, l.source, LEAST(now(), p.extracted_at AT TIME ZONE 'UTC'), p.place, l.place
+    FROM page p CROSS JOIN LATERAL (SELECT l.source, l.ctid AS place FROM {links} l WHERE l.id = p.candidate_link_id OFFSET 0) AS l
     WHERE p.claimable AND NOT EXISTS (SELECT 1 FROM nerd.jobs j WHERE j.article_id = p.id OFFSET 0)
     ON CONFLICT (article_id) DO NOTHING RETURNING 1";
 

@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-/// A look back may take a fiftieth of the time, whatever it costs.
-const SHARE: u32 = 50;
+/// A look back may take half a hundredth of the time, whatever it costs.
+const SHARE: u32 = 200;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 

@@ -1,13 +1,13 @@
 -- Hung on the host's articles table only when asked for: enqueues what a statement made claimable and wakes the daemons.
 -- Each changed article is looked up by key, whatever the planner knows: the plan is made once and serves one row and a million.
--- A hint: whatever goes wrong here is a warning, never the host's failure, and the discovery walks find the article later.
+-- Where an article lies its new rows do not say; a claim finds it by key. A hint: whatever goes wrong here is a warning, never the host's failure, and the discovery walks find the article later.
 CREATE OR REPLACE FUNCTION nerd.enqueue() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS
 $body$
 BEGIN
-    INSERT INTO nerd.jobs (article_id, source, run_at)
-    SELECT a.id, l.source, LEAST(now(), a.extracted_at AT TIME ZONE 'UTC')
-    FROM changed a CROSS JOIN LATERAL (SELECT l.source FROM {links} l WHERE l.id = a.candidate_link_id OFFSET 0) AS l
+    INSERT INTO nerd.jobs (article_id, source, run_at, link_place)
+    SELECT a.id, l.source, LEAST(now(), a.extracted_at AT TIME ZONE 'UTC'), l.place
+    FROM changed a CROSS JOIN LATERAL (SELECT l.source, l.ctid AS place FROM {links} l WHERE l.id = a.candidate_link_id OFFSET 0) AS l
     WHERE {claimable}
     ON CONFLICT (article_id) DO NOTHING;
     IF FOUND THEN
