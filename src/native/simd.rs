@@ -33,7 +33,9 @@ pub(super) trait Simd: Copy {
     fn sum(self, a: Self::Lanes) -> f32;
     fn lowest(self, a: Self::Lanes) -> f32;
     fn highest(self, a: Self::Lanes) -> f32;
-    /// To the nearest whole number, those outside of 0 to 255 to the nearer end; `ABREAST × COUNT` bytes.
+    /// To the nearest whole number, those outside of what a byte holds to the nearer end; four bytes a word, in order.
+    fn in_bytes<const SIGNED: bool>(self, lanes: [Self::Lanes; ABREAST]) -> Self::Words;
+    /// `ABREAST × COUNT` bytes, as [`Self::in_bytes`] unsigned.
     fn store_bytes(self, bytes: &mut [u8], lanes: [Self::Lanes; ABREAST]);
     fn splat_word(self, word: i32) -> Self::Words;
     /// `words[at..at + COUNT]`.
@@ -42,13 +44,13 @@ pub(super) trait Simd: Copy {
     fn add_words(self, a: Self::Words, b: Self::Words) -> Self::Words;
     /// To `sum` the product of the lower 16 bits, and that of the upper.
     fn add_products(self, sum: Self::Words, a: Self::Words, b: Self::Words) -> Self::Words;
+    /// To `sum` the products of its four bytes: the first up to [`Self::LARGEST_BYTE`], the second signed and no -128.
+    fn add_byte_products(self, sum: Self::Words, bytes: Self::Words, signed: Self::Words) -> Self::Words;
     /// Whole numbers that fit 16 bits into the lower and the upper half of each word.
     fn side_by_side(self, lower: Self::Words, upper: Self::Words) -> Self::Words;
     fn value(self, words: Self::Words) -> Self::Lanes;
     /// To the nearest whole number.
     fn whole(self, lanes: Self::Lanes) -> Self::Words;
-    /// To the nearest whole number of 16 bits, those of `first` before those of `second`.
-    fn in_order(self, first: Self::Lanes, second: Self::Lanes) -> Self::Words;
 
     /// Eight rows of eight words, `stride` apart, to columns, which are rows `turned_stride` apart.
     #[inline(always)]
@@ -173,17 +175,23 @@ impl Simd for Avx2 {
     });
 
     #[inline(always)]
+    fn in_bytes<const SIGNED: bool>(self, [a, b, c, d]: [__m256; ABREAST]) -> __m256i {
+        // SAFETY: the proof, see `operation`.
+        unsafe {
+            let halves = |a, b| _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
+            let (first, second) = (halves(a, b), halves(c, d));
+            let fours = if SIGNED { _mm256_packs_epi16(first, second) } else { _mm256_packus_epi16(first, second) };
+            // Packing goes by halves of a register: fours of each lane after those of the other.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            _mm256_permutevar8x32_epi32(fours, order)
+        }
+    }
+
+    #[inline(always)]
     fn store_bytes(self, bytes: &mut [u8], lanes: [__m256; ABREAST]) {
         let place = &mut bytes[..32];
         // SAFETY: the slice is 32 bytes long.
-        unsafe {
-            let [a, b, c, d] = lanes;
-            let halves = |a, b| _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
-            let fours = _mm256_packus_epi16(halves(a, b), halves(c, d));
-            // Packing goes by halves of a register: fours of each lane after those of the other.
-            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-            _mm256_storeu_si256(place.as_mut_ptr().cast(), _mm256_permutevar8x32_epi32(fours, order));
-        }
+        unsafe { _mm256_storeu_si256(place.as_mut_ptr().cast(), self.in_bytes::<false>(lanes)) }
     }
 
     operation!(add_words(a: Words, b: Words) -> Words = _mm256_add_epi32(a, b));
@@ -191,9 +199,9 @@ impl Simd for Avx2 {
     operation!(side_by_side(lower: Words, upper: Words) -> Words = _mm256_blend_epi16::<0b1010_1010>(lower, _mm256_slli_epi32::<16>(upper)));
     operation!(value(words: Words) -> Lanes = _mm256_cvtepi32_ps(words));
     operation!(whole(lanes: Lanes) -> Words = _mm256_cvtps_epi32(lanes));
-    operation!(in_order(first: Lanes, second: Lanes) -> Words = {
-        let halves = _mm256_packs_epi32(_mm256_cvtps_epi32(first), _mm256_cvtps_epi32(second));
-        _mm256_permute4x64_epi64::<0b11_01_10_00>(halves)
+    operation!(add_byte_products(sum: Words, bytes: Words, signed: Words) -> Words = {
+        let pairs = _mm256_maddubs_epi16(bytes, signed);
+        _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
     });
 }
 
@@ -220,17 +228,23 @@ impl Simd for Avx512 {
     operation!(highest(a) -> f32 = _mm512_reduce_max_ps(a));
 
     #[inline(always)]
+    fn in_bytes<const SIGNED: bool>(self, [a, b, c, d]: [__m512; ABREAST]) -> __m512i {
+        // SAFETY: the proof, see `operation`.
+        unsafe {
+            let halves = |a, b| _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+            let (first, second) = (halves(a, b), halves(c, d));
+            let fours = if SIGNED { _mm512_packs_epi16(first, second) } else { _mm512_packus_epi16(first, second) };
+            // Packing goes by quarters of a register.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            _mm512_permutexvar_epi32(order, fours)
+        }
+    }
+
+    #[inline(always)]
     fn store_bytes(self, bytes: &mut [u8], lanes: [__m512; ABREAST]) {
         let place = &mut bytes[..64];
         // SAFETY: the slice is 64 bytes long.
-        unsafe {
-            let [a, b, c, d] = lanes;
-            let halves = |a, b| _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
-            let fours = _mm512_packus_epi16(halves(a, b), halves(c, d));
-            // Packing goes by quarters of a register.
-            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            _mm512_storeu_si512(place.as_mut_ptr().cast(), _mm512_permutexvar_epi32(order, fours));
-        }
+        unsafe { _mm512_storeu_si512(place.as_mut_ptr().cast(), self.in_bytes::<false>(lanes)) }
     }
 
     operation!(add_words(a: Words, b: Words) -> Words = _mm512_add_epi32(a, b));
@@ -238,10 +252,7 @@ impl Simd for Avx512 {
     operation!(side_by_side(lower: Words, upper: Words) -> Words = _mm512_mask_blend_epi16(0xaaaa_aaaa, lower, _mm512_slli_epi32::<16>(upper)));
     operation!(value(words: Words) -> Lanes = _mm512_cvtepi32_ps(words));
     operation!(whole(lanes: Lanes) -> Words = _mm512_cvtps_epi32(lanes));
-    operation!(in_order(first: Lanes, second: Lanes) -> Words = {
-        let (first, second) = (_mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(first)), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(second)));
-        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
-    });
+    operation!(add_byte_products(sum: Words, bytes: Words, signed: Words) -> Words = _mm512_dpbusd_epi32(sum, bytes, signed));
 }
 
 /// As [`Simd::turn_eight`].
