@@ -25,8 +25,8 @@ const LARGEST_QUERY: f32 = 127.0;
 /// What a value's steps may reach; weights get what 32 bits leave.
 const LARGEST_VALUE: i32 = 2_047;
 
-/// 2^x over [-1/2, 1/2]: least squares reweighted towards the largest relative error, 7.5e-5.
-const POWER_OF_TWO: [f32; 4] = [0.999_928_06, 0.693_261, 0.242_611_13, 0.055_171_67];
+/// 2^x over [0, 1]: least squares reweighted towards the largest relative error, 7.5e-5.
+const POWER_OF_TWO: [f32; 4] = [0.999_925_2, 0.695_833_56, 0.226_067_16, 0.078_024_52];
 
 /// Memory for the work on one window, reused for the next.
 #[derive(Debug, Default)]
@@ -64,7 +64,8 @@ pub(super) fn attention<S: Simd, const VECTORS: usize, const QUERIES: usize>(
     let Attention { projected, width, heads, queries } = attention;
     let (size, length) = (width / heads, projected.len() / (3 * width));
     let value_scale = words.fill(simd, attention);
-    let heaviest = (i32::MAX / (LARGEST_VALUE * length as i32)).min(32_767) as f32;
+    // A thousandth less than what overflows nothing: that is more than powers of two are off.
+    let heaviest = 0.999 * (i32::MAX / (LARGEST_VALUE * length as i32)).min(32_767) as f32;
     for head in 0..heads {
         for begin in (0..queries.len()).step_by(REGISTERS * S::COUNT) {
             let asked = (queries.len() - begin).min(REGISTERS * S::COUNT);
@@ -343,11 +344,9 @@ impl<S: Simd> Weight<S> {
     #[inline(always)]
     fn of(self, simd: S, score: S::Lanes) -> S::Words {
         let x = simd.mul_add(simd.sub(score, self.highest), self.scale, self.top);
-        let x = simd.max(x, simd.splat(-20.0));
-        let power = simd.round(x);
-        let rest = simd.sub(x, power);
+        let rest = simd.fraction(x);
         let [constant, linear, square, cube] = POWER_OF_TWO.map(|term| simd.splat(term));
         let value = simd.mul_add(simd.mul_add(simd.mul_add(cube, rest, square), rest, linear), rest, constant);
-        simd.whole(simd.scale(value, power))
+        simd.whole(simd.scale(value, x))
     }
 }

@@ -119,10 +119,13 @@ pub(super) fn add_and_norm<S: Simd>(simd: S, row: &mut [f32], residual: &[f32], 
 pub(super) fn dense<S: Simd>(simd: S, row: &[f32], weights: &[f32], bias: &[f32], out: &mut [f32]) {
     for (label, out) in out.iter_mut().enumerate() {
         let weights = &weights[label * row.len()..(label + 1) * row.len()];
-        let mut sum = simd.splat(0.0);
-        for at in (0..row.len()).step_by(S::COUNT) {
-            sum = simd.mul_add(simd.load(row, at), simd.load(weights, at), sum);
+        let mut sums = [simd.splat(0.0); ABREAST];
+        for at in (0..row.len()).step_by(ABREAST * S::COUNT) {
+            for (part, sum) in sums.iter_mut().enumerate() {
+                let at = at + part * S::COUNT;
+                *sum = simd.mul_add(simd.load(row, at), simd.load(weights, at), *sum);
+            }
         }
-        *out = simd.sum(sum) + bias[label];
+        *out = total(simd, sums) + bias[label];
     }
 }

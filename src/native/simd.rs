@@ -27,8 +27,9 @@ pub(super) trait Simd: Copy {
     fn mul_add(self, a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes;
     fn min(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     fn max(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
-    fn round(self, a: Self::Lanes) -> Self::Lanes;
-    /// `a × 2^power` for whole powers; `a` and the result are normal numbers.
+    /// What is above the next lower whole number.
+    fn fraction(self, a: Self::Lanes) -> Self::Lanes;
+    /// `a × 2^⌊power⌋` for `a` of about 1 and powers of at most 100; as good as 0 where the result is no normal number.
     fn scale(self, a: Self::Lanes, power: Self::Lanes) -> Self::Lanes;
     fn sum(self, a: Self::Lanes) -> f32;
     fn lowest(self, a: Self::Lanes) -> f32;
@@ -151,9 +152,10 @@ impl Simd for Avx2 {
     operation!(mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c));
     operation!(min(a, b) = _mm256_min_ps(a, b));
     operation!(max(a, b) = _mm256_max_ps(a, b));
-    operation!(round(a) = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a));
+    operation!(fraction(a) = _mm256_sub_ps(a, _mm256_floor_ps(a)));
     operation!(
         scale(a, power) = {
+            let power = _mm256_floor_ps(_mm256_max_ps(power, _mm256_set1_ps(-100.0)));
             let exponent = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(power));
             _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), exponent))
         }
@@ -221,7 +223,7 @@ impl Simd for Avx512 {
     operation!(mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c));
     operation!(min(a, b) = _mm512_min_ps(a, b));
     operation!(max(a, b) = _mm512_max_ps(a, b));
-    operation!(round(a) = _mm512_roundscale_ps::<0>(a));
+    operation!(fraction(a) = _mm512_reduce_ps::<_MM_FROUND_TO_NEG_INF>(a));
     operation!(scale(a, power) = _mm512_scalef_ps(a, power));
     operation!(sum(a) -> f32 = _mm512_reduce_add_ps(a));
     operation!(lowest(a) -> f32 = _mm512_reduce_min_ps(a));
