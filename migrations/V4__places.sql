@@ -3,6 +3,3 @@
 -- row that is another one by its key, or none, is looked for by the key, so whatever moves the host's rows (an update, VACUUM FULL,
 -- a restored dump) does no harm.
 ALTER TABLE nerd.jobs ADD COLUMN article_place tid, ADD COLUMN link_place tid;
-
--- Identifiers at random do not get shorter: trying to compress a claim's list takes as long as writing it.
-ALTER TABLE nerd.leases ALTER COLUMN article_ids SET STORAGE EXTERNAL;

@@ -77,11 +77,11 @@ async fn what_is_broken_is_named_and_its_remedy_mends_it() {
     client.batch_execute("ALTER TABLE gazetteer RENAME name_norm TO other_norm").await.unwrap();
     assert!(one(&database.url, &[]).0.contains("no column gazetteer.name_norm"));
     client
-        .batch_execute("ALTER TABLE gazetteer RENAME other_norm TO name_norm; DELETE FROM nerd.schema_history WHERE version = 3")
+        .batch_execute("ALTER TABLE gazetteer RENAME other_norm TO name_norm; DELETE FROM nerd.schema_history WHERE version = 5")
         .await
         .unwrap();
     let (found, remedy) = one(&database.url, &[]);
-    assert!(found.contains("version 2") && remedy.contains("nerd migrate"), "{found}: {remedy}");
+    assert!(found.contains("version 4") && remedy.contains("nerd migrate"), "{found}: {remedy}");
     let empty = Database::empty().await;
     let (code, wanting) = doctor(&empty.url, &[]);
     assert_eq!(code, 1);

@@ -62,7 +62,8 @@ async fn what_lies_elsewhere_now_is_found_by_its_key() {
     for moved in [
         // A new version of the row lies elsewhere; what lay there is dead, or cleared.
         "UPDATE articles SET status = 'labeled'; UPDATE candidate_links SET status = 'done'",
-        "UPDATE articles SET status = 'labeled'; UPDATE candidate_links SET status = 'done'; VACUUM FULL articles; VACUUM FULL candidate_links",
+        "UPDATE articles SET status = 'labeled' WHERE id = 'a'; UPDATE candidate_links SET status = 'done' WHERE id = 'link-a';
+            VACUUM FULL articles; VACUUM FULL candidate_links",
         // Another row lies there.
         "UPDATE nerd.jobs SET article_place = (SELECT ctid FROM articles WHERE id = 'b'),
             link_place = (SELECT ctid FROM candidate_links WHERE id = 'link-b')",

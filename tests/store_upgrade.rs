@@ -56,7 +56,7 @@ async fn a_queue_at_work_is_upgraded() {
     let options = database.options();
     let error = migrate::refuse_unless_current(migrate::schema_state(&options).await.unwrap()).unwrap_err();
     assert!(error.to_string().contains("version 1") && error.to_string().contains("nerd migrate"), "{error}");
-    assert_eq!(migrate::migrate(&options, false, true).await.unwrap().applied, ["V2 leases", "V3 pauses", "V4 places"]);
+    assert_eq!(migrate::migrate(&options, false, true).await.unwrap().applied, ["V2 leases", "V3 pauses", "V4 places", "V5 plain_lists"]);
     assert_eq!(migrate::schema_state(&options).await.unwrap(), SchemaState::Current);
 
     // What was leased waits again, its history kept.

@@ -93,7 +93,7 @@ impl Host {
         host
     }
 
-    /// A server that has run for a while: the indexes that a claim and a completion look into are in memory, and the million jobs
+    /// A server that has run for a while: the indexes that claims, look-ups of known texts and completions look into are in memory, and the million jobs
     /// that were just written are not being vacuumed and flushed at the same time.
     pub async fn warm(&self) {
         say("the queue is vacuumed, indexes are read into memory");
@@ -140,6 +140,13 @@ impl Host {
             )
             .await
             .unwrap();
+    }
+
+    /// The oldest jobs, at least so many, no longer know where their articles and links lie.
+    pub async fn forget_places(&self, jobs: usize) {
+        let sql = "UPDATE nerd.jobs SET article_place = NULL, link_place = NULL WHERE article_id IN (
+            SELECT article_id FROM nerd.jobs WHERE quarantined_at IS NULL AND NOT suspect ORDER BY run_at, article_id LIMIT $1)";
+        self.client.execute(sql, &[&i64::try_from(jobs).unwrap()]).await.unwrap();
     }
 
     /// Completed articles lose the rows that were written and wait again, last in the queue.

@@ -184,6 +184,26 @@ mod tests {
         }
     }
 
+    /// As [`Activation::Gelu`] says: the bias alone, over all that counts.
+    #[test]
+    fn gelu_is_as_near_as_it_says() {
+        let values: Vec<f32> = (-8_000i16..8_000).map(|number| f32::from(number) / 1e3).collect();
+        for kernels in Kernels::every() {
+            let matrix = QuantizedMatrix::new(kernels.packing(), &[(vec![0.0; values.len() * UNIT], values.clone())], UNIT);
+            let mut out = vec![f32::NAN; values.len()];
+            let rows = Rows { bytes: &[0; UNIT], scales: &[1.0], zeros: &[0.0], inner: UNIT };
+            kernels.linear(rows, matrix.columns(), Activation::Gelu, &mut out);
+            for (&value, found) in values.iter().map(|value| f64::from(*value)).zip(out) {
+                let bound = match (kernels.name(), value.abs() <= 3.6) {
+                    ("avx2", true) => 3.4e-4,
+                    ("avx2", false) => 2.5e-4 * value.abs(),
+                    _ => 8e-4,
+                };
+                assert!((f64::from(found) - gelu(value)).abs() < bound, "{kernels:?}: {found} is not GELU of {value}");
+            }
+        }
+    }
+
     /// The largest activations exactly where a column's weights are positive, or negative: no sum may overflow on its way.
     #[test]
     fn the_worst_rows_do_not_overflow() {

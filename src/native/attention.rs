@@ -10,7 +10,8 @@ use super::simd::{ABREAST, Simd};
 /// Keys scored at a time.
 const KEYS: usize = 6;
 
-/// Registers of queries at a time: with AVX2 they, the sums of six keys and what is multiplied leave no register.
+/// Registers of queries at a time: with AVX2 they, the sums of six keys and what is multiplied take every register, and one thing is
+/// read from memory; sums of five keys are no faster.
 const REGISTERS: usize = 2;
 
 /// Rows and columns that are turned at a time; what lanes are a multiple of.

@@ -294,30 +294,60 @@ mod tests {
         }
     }
 
+    /// Every weight and every value as large as can be: no sum overflows.
+    #[test]
+    fn a_window_of_one_value_attends_to_it() {
+        for length in [1, 2, 31, 32, 33, 128, 512] {
+            for query in [3.0, -3.0] {
+                let mut projected = vec![-5.0; length * 3 * 64];
+                for (index, row) in projected.chunks_exact_mut(3 * 64).enumerate() {
+                    row[..64].fill(query);
+                    row[64..2 * 64].fill(if index == 0 { -3.0 } else { 3.0 });
+                }
+                let queries: Vec<u32> = (0..length as u32).collect();
+                for kernels in Kernels::every() {
+                    let mut out = vec![f32::NAN; length * 64];
+                    let attention = Attention { projected: &projected, width: 64, heads: 2, queries: &queries };
+                    kernels.attention(attention, &mut Scratch::default(), &mut out);
+                    assert!(out.iter().all(|value| (value + 5.0).abs() < 5e-3), "{kernels:?}, {length}: {out:?}");
+                }
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn attention_is_the_plain_one(length in 1usize..70, heads in 1usize..3, size in 1usize..3, every in 1usize..4, seed in any::<u64>()) {
+        fn attention_is_the_plain_one(
+            length in 1usize..70,
+            heads in 1usize..3,
+            size in 1usize..3,
+            every in 1usize..4,
+            // Of every key: softmax does not mind it, steps must not.
+            offset in prop::sample::select(vec![0.0f32, 300.0]),
+            seed in any::<u64>(),
+        ) {
             let (heads, size) = (heads * 2, size * 32);
             let width = heads * size;
-            let projected: Vec<f32> = numbers(length * 3 * width, seed).into_iter().map(|number| number * 3.0).collect();
+            let mut projected: Vec<f32> = numbers(length * 3 * width, seed).into_iter().map(|number| number * 3.0).collect();
+            projected.chunks_exact_mut(3 * width).for_each(|row| row[width..2 * width].iter_mut().for_each(|key| *key += offset));
             let queries: Vec<u32> = (0..length as u32).step_by(every).collect();
             let attention = Attention { projected: &projected, width, heads, queries: &queries };
             let plain = |attention: Attention<'_>| -> Vec<f64> {
                 queries.iter().flat_map(|&query| (0..heads).flat_map(move |head| plain_attention(attention, query as usize, head))).collect()
             };
-            let earlier = numbers((length + 13) * 3 * width, seed + 1);
+            let earlier = numbers((length + 13) * 6 * width, seed ^ 1);
             for kernels in Kernels::every() {
                 let mut scratch = Scratch::default();
-                // What an earlier, longer window left behind does no harm.
+                // What an earlier, longer and wider window left behind does no harm.
                 let all: Vec<u32> = (0..length as u32 + 13).collect();
-                let longer = Attention { projected: &earlier, width, heads, queries: &all };
-                kernels.attention(longer, &mut scratch, &mut vec![0.0; (length + 13) * width]);
+                let longer = Attention { projected: &earlier, width: 2 * width, heads, queries: &all };
+                kernels.attention(longer, &mut scratch, &mut vec![0.0; (length + 13) * 2 * width]);
                 let mut out = vec![f32::NAN; queries.len() * width];
                 kernels.attention(attention, &mut scratch, &mut out);
                 // A step of the values in 16 bits is 1.5e-3 here, and now and then a query or a key falls to the next step.
-                let largest_byte = if kernels.packing().largest_lane_sum.is_none() { 255.0 } else { 127.0 };
+                let largest_byte = if kernels.name() == "avx2" { 127.0 } else { 255.0 };
                 near(&out, &plain(Attention { projected: &in_steps(attention, largest_byte), ..attention }), 2e-2)?;
                 near(&out, &plain(attention), 0.2)?;
             }

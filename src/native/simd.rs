@@ -12,7 +12,8 @@ pub(super) trait Simd: Copy {
     /// As many whole numbers of 32 bits, or twice as many of 16.
     type Words: Copy;
     const COUNT: usize;
-    /// The largest byte that a quantized activation takes; see [`super::avx2`] for why it may be less than 255.
+    /// The largest byte that a quantized activation takes, and a key of attention; see [`super::avx2`] for why it may be less than
+    /// 255. (Two of them times 127 fit 16 bits.)
     const LARGEST_BYTE: f32;
 
     fn splat(self, value: f32) -> Self::Lanes;
@@ -29,7 +30,7 @@ pub(super) trait Simd: Copy {
     fn max(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
     /// What is above the next lower whole number.
     fn fraction(self, a: Self::Lanes) -> Self::Lanes;
-    /// `a × 2^⌊power⌋` for `a` of about 1 and powers of at most 100; as good as 0 where the result is no normal number.
+    /// `a × 2^⌊power⌋` for finite numbers, `a` of about 1 and powers of at most 100; as good as 0 where the result is no normal number.
     fn scale(self, a: Self::Lanes, power: Self::Lanes) -> Self::Lanes;
     fn sum(self, a: Self::Lanes) -> f32;
     fn lowest(self, a: Self::Lanes) -> f32;

@@ -24,8 +24,9 @@ const MOST_TEXT_BYTES: i64 = 4 << 20;
 /// planner no choice: the constant limit tells it that a claim is small (of `$4` it knows nothing and supposes a tenth of the
 /// queue), each job looks up its article and that one's link where they lay when it was enqueued, and where another row or none is
 /// found there, by key (`LIMIT 1` ends the search with the first found and, as `OFFSET 0`, keeps the look-up from becoming a join of
-/// whole tables); and what is written is found by its place. A job that somebody changed between this statement's beginning and its lock is not found there;
-/// so what was leased is what the update says, and the other waits for the next claim. Only the texts of the leased are sent.
+/// whole tables); and what is written is found by its place. A job that somebody changed between this statement's beginning and its
+/// lock is not found there; so what was leased is what the update says, and the other waits for the next claim. Only the texts of
+/// the leased are sent.
 ///
 /// While something is paused nothing is taken, and the one row that always comes says so.
 ///
@@ -75,7 +76,7 @@ SELECT article_id, CASE WHEN leased THEN text END AS text, text_hash, source, so
 FROM door LEFT JOIN (SELECT *, article_id IN (SELECT article_id FROM leased) AS leased FROM checked OFFSET 0) AS seen ON true
 ORDER BY seen.run_at, seen.article_id";
 
-/// What a claim reads of a job, of its article and of that one's link.
+/// What a claim reads of a job, of its article (all that the rule of what is claimable names) and of that one's link.
 const COLUMNS: [(&str, &str); 3] = [
     ("{job}", "article_id, run_at, attempts, crashes, article_place, link_place"),
     ("{article}", "a.id, a.content, a.text, a.text_hash, a.status, a.candidate_link_id"),

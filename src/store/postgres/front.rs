@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A look back may take half a hundredth of the time, whatever it costs.
+/// A look back may take half a percent of the time, whatever it costs.
 const SHARE: u32 = 200;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -72,8 +72,8 @@ mod tests {
     fn a_dear_look_back_is_rarer() {
         let (mut front, start) = (Front::default(), Instant::now());
         front.advance(None, position("a"), Some(Duration::from_millis(200)), start);
-        assert!(front.begin(None, start + Duration::from_secs(9)).is_some());
-        assert!(front.begin(None, start + Duration::from_secs(10)).is_none());
+        assert!(front.begin(None, start + Duration::from_secs(39)).is_some());
+        assert!(front.begin(None, start + Duration::from_secs(40)).is_none());
     }
 
     #[test]

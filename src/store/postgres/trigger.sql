@@ -1,6 +1,7 @@
 -- Hung on the host's articles table only when asked for: enqueues what a statement made claimable and wakes the daemons.
 -- Each changed article is looked up by key, whatever the planner knows: the plan is made once and serves one row and a million.
--- Where an article lies its new rows do not say; a claim finds it by key. A hint: whatever goes wrong here is a warning, never the host's failure, and the discovery walks find the article later.
+-- A hint: whatever goes wrong here is a warning, never the host's failure, and the discovery walks find the article later.
+-- Where a new row lies a transition table does not say: the claim finds the article by key, and its link where that lay.
 CREATE OR REPLACE FUNCTION nerd.enqueue() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS
 $body$
