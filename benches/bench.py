@@ -177,8 +177,9 @@ class Bench:
             self.set("round-trips", trips, f"all connections of `nerd extract`, by a relay; without what a connection asks once, {asked_once} in all")
 
         def claim() -> None:
-            worst, every = probes.worst_claim(probes.claim())
-            self.set("claim", worst, every)
+            report = probes.claim()
+            self.set("claim", *probes.worst_claim(report, source=False))
+            self.set("claim-source", *probes.worst_claim(report, source=True))
 
         def gazetteer() -> None:
             found = probes.gazetteer()
