@@ -23,8 +23,8 @@ const SOURCE: &str = "source-0";
 const RELEASED: usize = 10;
 /// The phase before the indexes are in memory.
 const COLD: &str = "cold";
-/// Claims of articles that lie elsewhere now: what the host changed after they were enqueued is looked for by key.
-const MOVED: &str = "articles that moved";
+/// Claims of jobs that do not know where their articles lie, so that all is looked for by key.
+const UNPLACED: &str = "places unknown";
 /// The claim's promise at the 99th percentile, milliseconds.
 const PROMISED: f64 = 25.0;
 
@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
     phases.extend([bench.phase("steady", None).await, bench.phase("one source", Some(SOURCE)).await]);
     bench.host.forget_places((bench.claims + WARM_UP) * bench.limit as usize).await;
     bench.host.warm().await;
-    phases.push(bench.phase(MOVED, None).await);
+    phases.push(bench.phase(UNPLACED, None).await);
     // The worst that a queue in a table knows: a transaction that keeps every dead row from being cleared.
     let holder = connect(&bench.host.url).await;
     holder.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await.unwrap();

@@ -93,8 +93,8 @@ impl Host {
         host
     }
 
-    /// A server that has run for a while: the indexes that claims, look-ups of known texts and completions look into are in memory, and the million jobs
-    /// that were just written are not being vacuumed and flushed at the same time.
+    /// A server that has run for a while: the indexes that claims, look-ups of known texts and completions look
+    /// into are in memory, and the million jobs that were just written are not being vacuumed and flushed at the same time.
     pub async fn warm(&self) {
         say("the queue is vacuumed, indexes are read into memory");
         self.client.batch_execute("VACUUM (ANALYZE) nerd.jobs").await.unwrap();

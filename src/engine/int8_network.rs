@@ -3,8 +3,7 @@
 //!
 //! Activations are quantized a row at a time as they come (Zafrir et al., "Q8BERT", 2019, with finer steps), so nothing is
 //! calibrated and no window changes another. A few windows go through all layers together: what they need stays in the caches,
-//! and memory is flat whatever a batch holds. Attention scores in bytes and mixes
-//! values in 16 bits; norms and the head are computed in f32.
+//! and memory is flat whatever a batch holds. Attention's scores are computed in bytes, its values in 16 bits, norms and the head in f32.
 
 use std::sync::Arc;
 

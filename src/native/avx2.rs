@@ -10,7 +10,8 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::float::{Worth, gelu};
+use super::float::Worth;
+use super::gelu::gelu;
 use super::kernels::{Activation, CACHE_LINE, Columns, Packing, Rows};
 use super::simd::{Avx2, Simd};
 

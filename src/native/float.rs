@@ -60,25 +60,6 @@ impl<S: Simd> Worth<S> {
     }
 }
 
-/// Where GELU's polynomial ends: beyond, Φ is taken for what it is there, 1.6e-4 from 0 or 1, and the polynomial's end 9e-5 more.
-const GELU_END: f32 = 3.6;
-
-/// (Φ(x) - 1/2) / x as a polynomial in x², least squares reweighted towards the largest error of x² times it: 3.3e-4.
-const GELU: [f32; 6] = [0.397_163_84, -0.063_448_65, 8.188_896e-3, -6.750_276e-4, 3.123_900_6e-5, -6.109_379e-7];
-
-/// x Φ(x).
-#[inline(always)]
-pub(super) fn gelu<S: Simd>(simd: S, x: S::Lanes) -> S::Lanes {
-    let above = simd.max(x, simd.splat(-GELU_END));
-    let inside = simd.min(above, simd.splat(GELU_END));
-    let square = simd.mul(inside, inside);
-    let mut value = simd.splat(GELU[5]);
-    for index in (0..5).rev() {
-        value = simd.mul_add(value, square, simd.splat(GELU[index]));
-    }
-    simd.mul(above, simd.mul_add(inside, value, simd.splat(0.5)))
-}
-
 /// The sum of all lanes.
 #[inline(always)]
 fn total<S: Simd>(simd: S, [a, b, c, d]: [S::Lanes; ABREAST]) -> f32 {

@@ -9,6 +9,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod float;
+#[cfg(target_arch = "x86_64")]
+mod gelu;
 mod kernels;
 mod process;
 #[cfg(target_arch = "x86_64")]
